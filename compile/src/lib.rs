@@ -1,0 +1,5 @@
+//! x
+
+pub mod diagnostic;
+pub mod shape;
+pub mod source;

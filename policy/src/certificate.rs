@@ -1,0 +1,124 @@
+//! Client certificates: each CA verifies on its own, and the one that succeeds says whose word the names are
+//! (RFC 5280; SPIFFE X.509-SVID).
+
+mod names;
+
+pub use names::service_account;
+
+use crate::peer::PeerCertificate;
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use std::time::Duration;
+use webpki::aws_lc_rs as algorithms;
+use webpki::{EndEntityCert, KeyUsage};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// The signature algorithms in certificates: no SHA-1, no RSA below 2,048 bits.
+pub static SIGNATURE_ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
+    algorithms::ECDSA_P256_SHA256,
+    algorithms::ECDSA_P256_SHA384,
+    algorithms::ECDSA_P384_SHA256,
+    algorithms::ECDSA_P384_SHA384,
+    algorithms::ED25519,
+    algorithms::RSA_PKCS1_2048_8192_SHA256,
+    algorithms::RSA_PKCS1_2048_8192_SHA384,
+    algorithms::RSA_PKCS1_2048_8192_SHA512,
+    algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
+    algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
+    algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
+];
+
+/// A certificate authority that may vouch for peers.
+#[derive(Clone, Debug)]
+pub struct ClientCa {
+    name: Box<str>,
+    built_in: bool,
+    anchors: Vec<TrustAnchor<'static>>,
+    subjects: Vec<Vec<u8>>,
+}
+
+/// Why a client certificate proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateFault {
+    /// It is not a certificate.
+    #[error("it cannot be read")]
+    Malformed,
+    /// No CA of the policy vouches for it now.
+    #[error("no CA of the policy vouches for it")]
+    Untrusted,
+    /// Its extended key usage is absent or lacks clientAuth.
+    #[error("its extended key usage lacks `clientAuth`")]
+    Usage,
+}
+
+impl ClientCa {
+    /// A CA with its certificates.
+    ///
+    /// # Errors
+    /// Where one of them is no certificate.
+    pub fn new(name: &str, built_in: bool, certificates: &[CertificateDer]) -> Result<Self, CertificateFault> {
+        let anchor = |certificate: &CertificateDer| {
+            webpki::anchor_from_trusted_cert(certificate).map(|anchor| anchor.to_owned()).map_err(|_| CertificateFault::Malformed)
+        };
+        let anchors = certificates.iter().map(anchor).collect::<Result<Vec<_>, _>>()?;
+        let subjects = certificates.iter().map(subject).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { name: name.into(), built_in, anchors, subjects })
+    }
+
+    /// Its name in the policy.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is the built-in one.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.built_in
+    }
+
+    /// The distinguished names of its certificates, DER (what a server sends as a hint, RFC 8446, section 4.2.4).
+    #[must_use]
+    pub fn subjects(&self) -> &[Vec<u8>] {
+        &self.subjects
+    }
+}
+
+fn subject(certificate: &CertificateDer) -> Result<Vec<u8>, CertificateFault> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| CertificateFault::Malformed)?;
+    Ok(parsed.subject().as_raw().to_vec())
+}
+
+/// Verifies a chain against each CA in turn.
+///
+/// # Errors
+/// Where no CA vouches for it at `now`, or it is not for client authentication.
+pub fn verify(
+    cas: &[ClientCa],
+    trust_domain: &str,
+    end_entity: &CertificateDer,
+    intermediates: &[CertificateDer],
+    now: Duration,
+) -> Result<PeerCertificate, CertificateFault> {
+    let certificate = EndEntityCert::try_from(end_entity).map_err(|_| CertificateFault::Malformed)?;
+    let (_, parsed) = X509Certificate::from_der(end_entity).map_err(|_| CertificateFault::Malformed)?;
+    let now = UnixTime::since_unix_epoch(now);
+    let vouches = |ca: &&ClientCa| {
+        certificate.verify_for_usage(SIGNATURE_ALGORITHMS, &ca.anchors, intermediates, now, KeyUsage::client_auth(), None, None).is_ok()
+    };
+    let ca = cas.iter().find(vouches).ok_or(CertificateFault::Untrusted)?;
+    // webpki takes an absent extension as any usage; a server's certificate without one must not call as a client.
+    let for_clients = parsed.extended_key_usage().ok().flatten().is_some_and(|usage| usage.value.client_auth);
+    if !for_clients {
+        return Err(CertificateFault::Usage);
+    }
+    let mut peer = names::read(&parsed, ca.built_in, trust_domain);
+    peer.ca = ca.name.clone();
+    peer.thumbprint = Some(URL_SAFE_NO_PAD.encode(digest(&SHA256, end_entity)).into());
+    Ok(peer)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! The names in a certificate that may identify a caller.
+
+use crate::peer::PeerCertificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::X509Certificate;
+
+/// Reads the names. Wildcards, the common name, names in the wrong field and everything that is not printable ASCII never
+/// identify anybody; nor does a SPIFFE ID of our own trust domain under a CA that is not ours.
+pub(super) fn read(certificate: &X509Certificate, built_in: bool, trust_domain: &str) -> PeerCertificate {
+    let mut peer = PeerCertificate::default();
+    let Ok(Some(alternatives)) = certificate.subject_alternative_name() else { return peer };
+    for name in &alternatives.value.general_names {
+        match name {
+            GeneralName::URI(uri) if is_spiffe(uri) && (built_in || !in_domain(uri, trust_domain)) => {
+                if built_in && peer.service_account.is_none() {
+                    peer.service_account = service_account(uri, trust_domain);
+                }
+                peer.spiffe.push((*uri).into());
+            }
+            GeneralName::DNSName(dns) if is_dns(dns) => {
+                let dns = dns.strip_suffix('.').unwrap_or(dns);
+                peer.dns.push(dns.to_ascii_lowercase().into());
+            }
+            _ => {}
+        }
+    }
+    peer
+}
+
+/// `namespace/name` of a service account's SPIFFE ID in the trust domain.
+#[must_use]
+pub fn service_account(spiffe: &str, trust_domain: &str) -> Option<Box<str>> {
+    let path = spiffe.strip_prefix("spiffe://")?.strip_prefix(trust_domain)?.strip_prefix("/ns/")?;
+    let (namespace, name) = path.split_once("/sa/")?;
+    let plain = |part: &str| !part.is_empty() && !part.contains('/');
+    (plain(namespace) && plain(name)).then(|| format!("{namespace}/{name}").into())
+}
+
+fn is_spiffe(uri: &str) -> bool {
+    uri.starts_with("spiffe://") && uri.bytes().all(|byte| (0x21..=0x7e).contains(&byte))
+}
+
+fn in_domain(uri: &str, trust_domain: &str) -> bool {
+    let rest = uri.strip_prefix("spiffe://").unwrap_or_default();
+    rest.split('/').next().is_some_and(|domain| domain.eq_ignore_ascii_case(trust_domain))
+}
+
+fn is_dns(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}

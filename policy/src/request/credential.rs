@@ -1,0 +1,65 @@
+//! The credential of a request: the one Authorization field (RFC 6750, section 2.1).
+
+use crate::reason::BadRequest;
+use http::{HeaderMap, header};
+
+/// What the Authorization field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential<'a> {
+    /// No Authorization field, or one of another scheme.
+    Absent,
+    /// `Bearer` with nothing, or with something that is no token.
+    Malformed,
+    /// A bearer token, not yet looked at.
+    Bearer(&'a str),
+}
+
+/// Reads the credential; two fields leave open which one an application would take.
+pub(super) fn read(headers: &HeaderMap) -> Result<Credential<'_>, BadRequest> {
+    let mut fields = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(field) = fields.next() else { return Ok(Credential::Absent) };
+    if fields.next().is_some() {
+        return Err(BadRequest::SeveralCredentials);
+    }
+    Ok(parse(field.as_bytes()))
+}
+
+fn parse(field: &[u8]) -> Credential<'_> {
+    let end = field.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(field.len());
+    let (scheme, rest) = field.split_at(end);
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Credential::Absent;
+    }
+    let token = rest.trim_ascii();
+    match std::str::from_utf8(token) {
+        Ok(text) if !text.is_empty() && token.iter().all(|byte| is_token68(*byte)) => Credential::Bearer(text),
+        _ => Credential::Malformed,
+    }
+}
+
+/// The characters of `b64token` (RFC 6750, section 2.1).
+fn is_token68(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_one_bearer_token() {
+        for (field, wanted) in [
+            ("Bearer a.b.c", Credential::Bearer("a.b.c")),
+            ("bEARER  a.b.c ", Credential::Bearer("a.b.c")),
+            ("Bearer", Credential::Malformed),
+            ("Bearer ", Credential::Malformed),
+            ("Bearer a b", Credential::Malformed),
+            ("Bearer a,b", Credential::Malformed),
+            ("Basic YTpi", Credential::Absent),
+            ("Bearerx a", Credential::Absent),
+            ("", Credential::Absent),
+        ] {
+            assert_eq!(parse(field.as_bytes()), wanted, "{field}");
+        }
+    }
+}

@@ -163,6 +163,56 @@ codes! {
     DuplicateName = "duplicate_name",
     /// Fields stand together that exclude each other, or none of those stands of which one must.
     WrongCombination = "wrong_combination",
+    /// The selector selects every pod.
+    EmptySelector = "empty_selector",
+    /// A ConfigMap, or a key in it, is not there.
+    MissingReference = "missing_reference",
+    /// A CA bundle cannot be used.
+    BadCertificate = "bad_certificate",
+    /// Two CAs have one trust anchor.
+    SharedAnchor = "shared_anchor",
+    /// An issuer that is not https.
+    InsecureIssuer = "insecure_issuer",
+    /// Two issuers have one identifier.
+    DuplicateIssuer = "duplicate_issuer",
+    /// A JSON Web Key Set cannot be used.
+    BadKeys = "bad_keys",
+    /// A key of a set is left out.
+    IgnoredKey = "ignored_key",
+    /// A text is no claim path.
+    BadClaimPath = "bad_claim_path",
+    /// A text is no path template.
+    BadTemplate = "bad_template",
+    /// A method that never passes.
+    BadMethod = "bad_method",
+    /// A text is no host.
+    BadHost = "bad_host",
+    /// A text is no network.
+    BadNetwork = "bad_network",
+    /// A rule names an issuer that is not there.
+    UnknownIssuer = "unknown_issuer",
+    /// A rule names a CA that is not there.
+    UnknownCa = "unknown_ca",
+    /// A rule does not say whose tokens it means.
+    UnnamedIssuer = "unnamed_issuer",
+    /// A token is asked for, and nobody issues any.
+    NoIssuer = "no_issuer",
+    /// A rule names a path parameter that is not there.
+    UnknownParameter = "unknown_parameter",
+    /// Two rules say the same.
+    DuplicateRule = "duplicate_rule",
+    /// Two templates differ only in case.
+    DiffersInCase = "differs_in_case",
+    /// A rule that can never refuse anybody.
+    ShadowedRule = "shadowed_rule",
+    /// An open path below a protected one.
+    AnonymousBelowProtected = "anonymous_below_protected",
+    /// A header that is not the policy's to set.
+    ReservedHeader = "reserved_header",
+    /// A header that two issuers may fill alike for two people.
+    AmbiguousSubject = "ambiguous_subject",
+    /// The policy cannot be used for another reason.
+    Unusable = "unusable",
 }
 
 impl fmt::Display for Code {
@@ -240,10 +290,14 @@ mod tests {
     fn what_is_not_known_is_not_shown() {
         let object = ObjectRef { kind: "ApiAuthPolicy".into(), namespace: Some("shop".into()), name: "orders".into() };
         for (diagnostic, expected) in [
-            (Diagnostic { line: None, column: None, hint: None, path: String::new(), ..example() },
-             "policy.yaml: error[unknown_field]: unknown field `scope`"),
-            (Diagnostic { file: None, object: Some(object), hint: None, ..example() },
-             "ApiAuthPolicy shop/orders: error[unknown_field]: spec.rules[0].require.scope: unknown field `scope`"),
+            (
+                Diagnostic { line: None, column: None, hint: None, path: String::new(), ..example() },
+                "policy.yaml: error[unknown_field]: unknown field `scope`",
+            ),
+            (
+                Diagnostic { file: None, object: Some(object), hint: None, ..example() },
+                "ApiAuthPolicy shop/orders: error[unknown_field]: spec.rules[0].require.scope: unknown field `scope`",
+            ),
             (Diagnostic::warning(Code::YamlWord, "", "x"), "warning[yaml_word]: x"),
             (Diagnostic::info(Code::YamlWord, "", "x"), "info[yaml_word]: x"),
         ] {

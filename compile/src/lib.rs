@@ -1,5 +1,13 @@
-//! x
+//! From API objects to rulesets and diagnostics, without any I/O: files and the API server end before here.
+//!
+//! [`source`] reads text into JSON with places, [`shape`] compares it with the schema, [`compile`] resolves and checks what
+//! the schema cannot.
 
 pub mod diagnostic;
+mod lower;
+mod selector;
 pub mod shape;
 pub mod source;
+
+pub use lower::{Compiled, ConfigMaps, DEFAULT_NAMESPACE, Settings, compile};
+pub use selector::selects;

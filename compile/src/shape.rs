@@ -26,11 +26,9 @@ const YAML_1_1_WORDS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
 
 /// Reads a policy. There is none where one of the diagnostics is an error.
 pub fn parse(document: &Document) -> (Option<ApiAuthPolicy>, Vec<Diagnostic>) {
-    let mut found = envelope(&document.value);
+    let mut found = envelope(document);
     if found.is_empty() {
         found = check(&document.value, &document.places, crds::spec_schema());
-    } else {
-        found.iter_mut().for_each(|fault| *fault = document.places.nearest("").mark(fault.clone()));
     }
     let refused = found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
     let policy = if refused { None } else { deserialize(document, &mut found) };
@@ -38,16 +36,17 @@ pub fn parse(document: &Document) -> (Option<ApiAuthPolicy>, Vec<Diagnostic>) {
 }
 
 /// Whether it is a policy of ours at all: of another kind, the rest would be noise.
-fn envelope(object: &Value) -> Vec<Diagnostic> {
-    [("apiVersion", API_VERSION), ("kind", KIND)]
-        .into_iter()
-        .filter_map(|(field, expected)| match object.get(field).and_then(Value::as_str) {
-            Some(found) if found == expected => None,
-            Some(found) => Some(Diagnostic::error(Code::WrongKind, field, format!("{} is not read here", quoted(found)))),
-            None => Some(Diagnostic::error(Code::MissingField, field, format!("`{field}` is missing"))),
-        }
-        .map(|fault| fault.with_hint(format!("write `{field}: {expected}`"))))
-        .collect()
+fn envelope(document: &Document) -> Vec<Diagnostic> {
+    let check = |(field, expected): (&str, &str)| {
+        let (code, message) = match document.value.get(field).and_then(Value::as_str) {
+            Some(found) if found == expected => return None,
+            Some(found) => (Code::WrongKind, format!("{} is not read here", quoted(found))),
+            None => (Code::MissingField, format!("`{field}` is missing")),
+        };
+        let fault = Diagnostic::error(code, field, message).with_hint(format!("write `{field}: {expected}`"));
+        Some(document.places.nearest(&format!("/{field}")).mark(fault))
+    };
+    [("apiVersion", API_VERSION), ("kind", KIND)].into_iter().filter_map(check).collect()
 }
 
 /// Metadata follows Kubernetes' own schema, which we do not have: there the types have the last word.
@@ -82,7 +81,9 @@ impl Walk<'_> {
         match object.pointer("/metadata/name") {
             Some(Value::String(_)) => {}
             Some(other) => self.at("metadata", |walk| {
-                walk.at("name", |walk| walk.error(Code::WrongType, format!("expected a string, got {}", kind_of(other))));
+                walk.at("name", |walk| {
+                    walk.error(Code::WrongType, format!("expected a string, got {}", kind_of(other)))
+                });
             }),
             None => self.at("metadata", |walk| {
                 walk.at("name", |walk| walk.error(Code::MissingField, "`name` is missing".into()));

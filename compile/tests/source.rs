@@ -1,5 +1,7 @@
 //! Files become JSON, and every field keeps its place.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests that cannot go on has failed its test")]
+
 use compile::source::{self, Document, MAX_FILE, Place};
 use serde_json::{Value, json};
 
@@ -30,7 +32,10 @@ fn yaml_and_json_become_json() {
         ("\u{feff}a: 1", json!({"a": 1})),
         ("a: 1\r\nb: 2\r\n", json!({"a": 1, "b": 2})),
         ("# only this\na: {}", json!({"a": {}})),
-        ("{\n\t\"a\": [true, null, 1.5],\n\t\"b\": \"x\\/\\u00e4\\n\"\n}", json!({"a": [true, null, 1.5], "b": "x/ä\n"})),
+        (
+            "{\n\t\"a\": [true, null, 1.5],\n\t\"b\": \"x\\/\\u00e4\\n\"\n}",
+            json!({"a": [true, null, 1.5], "b": "x/ä\n"}),
+        ),
         ("{\"a\": \"\\ud83d\\ude00\"}", json!({"a": "😀"})),
     ] {
         assert_eq!(one(text).value, expected, "{text}");
@@ -84,8 +89,16 @@ fn later_documents_keep_the_lines_of_the_file() {
 #[test]
 fn faults_have_a_place() {
     for (text, expected) in [
-        ("a: 1\nb: 2\na: 3\n", vec!["policy.yaml:3:1: error[duplicate_key]: a: `a` stands twice, first in line 1; leave one of them out"]),
-        ("a: {b: 1, \"b\": 2}\n", vec!["policy.yaml:1:11: error[duplicate_key]: a.b: `b` stands twice, first in line 1; leave one of them out"]),
+        (
+            "a: 1\nb: 2\na: 3\n",
+            vec!["policy.yaml:3:1: error[duplicate_key]: a: `a` stands twice, first in line 1; leave one of them out"],
+        ),
+        (
+            "a: {b: 1, \"b\": 2}\n",
+            vec![
+                "policy.yaml:1:11: error[duplicate_key]: a.b: `b` stands twice, first in line 1; leave one of them out",
+            ],
+        ),
         (
             "a: [x, {c: 1, c: 2}]\nd: 1\nd: 2\n",
             vec![
@@ -129,6 +142,7 @@ fn size_and_depth_are_bounded() {
         deep(1_000_000),
         blocks,
         "- ".repeat(1_000),
+        format!("{}{}{}", "- ".repeat(40), "[".repeat(40), "]".repeat(40)),
         "a\n---\n".repeat(2_000),
         "- a\n".repeat(300_000),
         format!("a: {}", "x".repeat(MAX_FILE)),

@@ -93,11 +93,7 @@ pub(crate) fn bound_selector(selector: &mut Schema) {
     merge(selector, expressions, json!({"minItems": 1, "maxItems": 32}));
     let properties = format!("{expressions}/items/properties");
     merge(selector, &format!("{properties}/key"), json!({"minLength": 1, "maxLength": 317}));
-    merge(
-        selector,
-        &format!("{properties}/operator"),
-        json!({"enum": ["In", "NotIn", "Exists", "DoesNotExist"]}),
-    );
+    merge(selector, &format!("{properties}/operator"), json!({"enum": ["In", "NotIn", "Exists", "DoesNotExist"]}));
     merge(selector, &format!("{properties}/values"), json!({"maxItems": 64}));
     merge(
         selector,

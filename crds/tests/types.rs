@@ -22,9 +22,19 @@ fn the_smallest_policy_stays_small() {
 #[test]
 fn unknown_fields_are_refused_everywhere() {
     for place in [
-        "/spec", "/spec/tls", "/spec/tls/clientCAs/0", "/spec/issuers/0", "/spec/issuers/0/keys",
-        "/spec/issuers/0/identity", "/spec/rules/0", "/spec/rules/0/require", "/spec/rules/0/require/claims/0",
-        "/spec/rules/0/require/callers/0", "/spec/forward", "/spec/forward/headers/0", "/spec/paths",
+        "/spec",
+        "/spec/tls",
+        "/spec/tls/clientCAs/0",
+        "/spec/issuers/0",
+        "/spec/issuers/0/keys",
+        "/spec/issuers/0/identity",
+        "/spec/rules/0",
+        "/spec/rules/0/require",
+        "/spec/rules/0/require/claims/0",
+        "/spec/rules/0/require/callers/0",
+        "/spec/forward",
+        "/spec/forward/headers/0",
+        "/spec/paths",
     ] {
         let mut policy = full();
         policy.pointer_mut(place).unwrap()["scope"] = json!("x");

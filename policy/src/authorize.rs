@@ -78,7 +78,9 @@ pub(crate) fn authorize<'a>(rules: impl Iterator<Item = &'a Rule>, facts: &Facts
         match evaluate(rule, facts) {
             Ok(()) if matches!(rule.access, Access::Anonymous) => anonymous = anonymous.or(Some(rule)),
             Ok(()) => return Some(Outcome::Pass(rule)),
-            Err(failure) if furthest.is_none_or(|(_, other)| failure.answers_before(other)) => furthest = Some((rule, failure)),
+            Err(failure) if furthest.is_none_or(|(_, other)| failure.answers_before(other)) => {
+                furthest = Some((rule, failure))
+            }
             Err(_) => {}
         }
     }

@@ -1,9 +1,11 @@
 //! Client certificates: each CA verifies on its own, and the one that succeeds says whose word the names are
 //! (RFC 5280; SPIFFE X.509-SVID).
 
+mod anchor;
 mod names;
 
-pub use names::service_account;
+pub use anchor::{AnchorFault, check_anchor, public_key};
+pub use names::{identify, service_account};
 
 use crate::peer::PeerCertificate;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -60,7 +62,9 @@ impl ClientCa {
     /// Where one of them is no certificate.
     pub fn new(name: &str, built_in: bool, certificates: &[CertificateDer]) -> Result<Self, CertificateFault> {
         let anchor = |certificate: &CertificateDer| {
-            webpki::anchor_from_trusted_cert(certificate).map(|anchor| anchor.to_owned()).map_err(|_| CertificateFault::Malformed)
+            webpki::anchor_from_trusted_cert(certificate)
+                .map(|anchor| anchor.to_owned())
+                .map_err(|_| CertificateFault::Malformed)
         };
         let anchors = certificates.iter().map(anchor).collect::<Result<Vec<_>, _>>()?;
         let subjects = certificates.iter().map(subject).collect::<Result<Vec<_>, _>>()?;
@@ -106,7 +110,17 @@ pub fn verify(
     let (_, parsed) = X509Certificate::from_der(end_entity).map_err(|_| CertificateFault::Malformed)?;
     let now = UnixTime::since_unix_epoch(now);
     let vouches = |ca: &&ClientCa| {
-        certificate.verify_for_usage(SIGNATURE_ALGORITHMS, &ca.anchors, intermediates, now, KeyUsage::client_auth(), None, None).is_ok()
+        certificate
+            .verify_for_usage(
+                SIGNATURE_ALGORITHMS,
+                &ca.anchors,
+                intermediates,
+                now,
+                KeyUsage::client_auth(),
+                None,
+                None,
+            )
+            .is_ok()
     };
     let ca = cas.iter().find(vouches).ok_or(CertificateFault::Untrusted)?;
     // webpki takes an absent extension as any usage; a server's certificate without one must not call as a client.
@@ -114,10 +128,29 @@ pub fn verify(
     if !for_clients {
         return Err(CertificateFault::Usage);
     }
-    let mut peer = names::read(&parsed, ca.built_in, trust_domain);
-    peer.ca = ca.name.clone();
-    peer.thumbprint = Some(URL_SAFE_NO_PAD.encode(digest(&SHA256, end_entity)).into());
-    Ok(peer)
+    Ok(identity(&parsed, end_entity, ca, trust_domain))
+}
+
+/// The identity that a certificate would prove, were it verified by `ca`: for tools that are told to believe it.
+///
+/// # Errors
+/// Where it is no certificate.
+pub fn names_of(
+    end_entity: &CertificateDer,
+    ca: &ClientCa,
+    trust_domain: &str,
+) -> Result<PeerCertificate, CertificateFault> {
+    let (_, parsed) = X509Certificate::from_der(end_entity).map_err(|_| CertificateFault::Malformed)?;
+    Ok(identity(&parsed, end_entity, ca, trust_domain))
+}
+
+fn identity(parsed: &X509Certificate, der: &CertificateDer, ca: &ClientCa, trust_domain: &str) -> PeerCertificate {
+    let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, der)).into();
+    PeerCertificate {
+        ca: ca.name.clone(),
+        thumbprint: Some(thumbprint),
+        ..names::read(parsed, ca.built_in, trust_domain)
+    }
 }
 
 #[cfg(test)]

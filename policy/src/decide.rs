@@ -120,7 +120,11 @@ fn consider<'a>(question: Question<'a>, authenticate: &mut impl Authenticate) ->
     if routed.aliased {
         return Considered::Before(Reason::PathAlias, Some(first));
     }
-    let token = if rules.clone().any(Rule::needs_token) { question.look_at_token(authenticate) } else { TokenState::NotLookedAt };
+    let token = if rules.clone().any(Rule::needs_token) {
+        question.look_at_token(authenticate)
+    } else {
+        TokenState::NotLookedAt
+    };
     match authorize::authorize(rules, &question.facts(&token)) {
         Some(outcome) => Considered::Rules(token, outcome),
         None => Considered::Before(Reason::NoRule, None),
@@ -145,11 +149,17 @@ impl<'a> Question<'a> {
     fn look_at_token(self, authenticate: &mut impl Authenticate) -> TokenState {
         let token = match self.request.credential() {
             Credential::Absent => return TokenState::Missing,
-            Credential::Malformed => return TokenState::Unproven(Unproven::Fault(crate::reason::TokenFault::Malformed)),
+            Credential::Malformed => {
+                return TokenState::Unproven(Unproven::Fault(crate::reason::TokenFault::Malformed));
+            }
             Credential::Bearer(token) => token,
         };
         let usable = authenticate.authenticate(token).and_then(|token| {
-            let issuer = self.ruleset.issuers.get(token.issuer()).ok_or(Unproven::Fault(crate::reason::TokenFault::UnknownIssuer))?;
+            let issuer = self
+                .ruleset
+                .issuers
+                .get(token.issuer())
+                .ok_or(Unproven::Fault(crate::reason::TokenFault::UnknownIssuer))?;
             token.check(issuer, self.peer, self.now)?;
             Ok(token)
         });
@@ -172,7 +182,13 @@ impl<'a> Question<'a> {
                     TokenState::Verified(token) if rule.needs_token() => Some(token),
                     _ => None,
                 };
-                Decision::Granted(Granted { rule, request: self.request, forward: &self.ruleset.forward, token, audited: None })
+                Decision::Granted(Granted {
+                    rule,
+                    request: self.request,
+                    forward: &self.ruleset.forward,
+                    token,
+                    audited: None,
+                })
             }
         }
     }
@@ -198,8 +214,12 @@ impl<'a> Refused<'a> {
         let parameters = match self.reason {
             Reason::TokenMissing => String::new(),
             Reason::TokenInvalid(_) => r#", error="invalid_token""#.to_owned(),
-            Reason::LoginTooOld => format!(r#", error="insufficient_user_authentication", max_age="{}""#, self.max_age_seconds()?),
-            Reason::InsufficientScope => format!(r#", error="insufficient_scope", scope="{}""#, self.scopes()?.join(" ")),
+            Reason::LoginTooOld => {
+                format!(r#", error="insufficient_user_authentication", max_age="{}""#, self.max_age_seconds()?)
+            }
+            Reason::InsufficientScope => {
+                format!(r#", error="insufficient_scope", scope="{}""#, self.scopes()?.join(" "))
+            }
             _ => return None,
         };
         Some(format!(r#"Bearer realm="{realm}"{parameters}"#))
@@ -215,7 +235,9 @@ impl<'a> Refused<'a> {
     /// What a client should ask for: all of `scopes`, and the first of `anyScope`.
     fn scopes(&self) -> Option<Vec<&'a str>> {
         match &self.rule?.access {
-            crate::ruleset::Access::Require(require) => Some(require.scopes.iter().chain(require.any_scope.first()).map(AsRef::as_ref).collect()),
+            crate::ruleset::Access::Require(require) => {
+                Some(require.scopes.iter().chain(require.any_scope.first()).map(AsRef::as_ref).collect())
+            }
             _ => None,
         }
     }

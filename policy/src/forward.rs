@@ -4,8 +4,8 @@ pub mod names;
 mod value;
 
 use crate::permit::Permit;
-use http::header::{self, Entry, HeaderName, HeaderValue};
 use http::HeaderMap;
+use http::header::{self, Entry, HeaderName, HeaderValue};
 use std::net::IpAddr;
 
 /// What the connection adds to a request.
@@ -70,13 +70,16 @@ pub fn rewrite(permit: &Permit, headers: &mut HeaderMap, exchange: &Exchange) {
 
 /// Fields that the client says are for the next hop only (RFC 9110, section 7.6.1).
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let options = headers.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let options =
+        headers.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok()).collect()
 }
 
 fn is_ours(permit: &Permit, name: &HeaderName) -> bool {
     let configured = |mapped: &str| permit.forward().headers.iter().any(|header| *header.mapped == *mapped);
-    names::with_mapped(name.as_str(), |mapped| names::is_ours(mapped) || names::is_always_removed(mapped) || configured(mapped))
+    names::with_mapped(name.as_str(), |mapped| {
+        names::is_ours(mapped) || names::is_always_removed(mapped) || configured(mapped)
+    })
 }
 
 /// HTTP/2 may split a cookie into several fields; HTTP/1.1 knows one (RFC 9113, section 8.2.3).

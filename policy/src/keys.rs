@@ -152,7 +152,9 @@ impl KeySet {
 
     /// Of two keys with one `kid` the first goes too.
     fn drop_ambiguous(&mut self) {
-        let ambiguous = |id: Option<&str>| self.ignored.iter().any(|other| other.why == KeyFault::Duplicate && other.id.as_deref() == id);
+        let ambiguous = |id: Option<&str>| {
+            self.ignored.iter().any(|other| other.why == KeyFault::Duplicate && other.id.as_deref() == id)
+        };
         self.keys.retain(|key| key.id.is_none() || !ambiguous(key.id.as_deref()));
     }
 }
@@ -165,7 +167,11 @@ impl Key {
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
-        formatter.debug_struct("Key").field("id", &self.id).field("algorithms", &self.algorithms).finish_non_exhaustive()
+        formatter
+            .debug_struct("Key")
+            .field("id", &self.id)
+            .field("algorithms", &self.algorithms)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The right to forward one request.
 
-use crate::request::CanonicalRequest;
 use crate::reason::Reason;
+use crate::request::CanonicalRequest;
 use crate::ruleset::{Access, Forward, Rule};
 use crate::token::VerifiedToken;
 use std::borrow::Cow;

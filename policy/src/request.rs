@@ -76,7 +76,9 @@ impl<'a> CanonicalRequest<'a> {
 
     /// The request, and the length of its body where the head tells it.
     fn unambiguous(head: &RequestHead<'a>, paths: Paths) -> Result<(Self, Option<u64>), BadRequest> {
-        forwardable_method(head.method)?;
+        if !is_forwardable(head.method) {
+            return Err(BadRequest::Method);
+        }
         let named = authority::from_target(head)?;
         let path = path::canonical(head.uri.path(), paths)?;
         let query = head.uri.query();
@@ -136,8 +138,7 @@ fn head_size(head: &RequestHead) -> u64 {
 
 /// TRACE and TRACK echo credentials (RFC 9110, section 9.3.8), CONNECT asks for a tunnel, and methods are compared byte
 /// for byte, so a lower-case name can only be an attempt to slip past one of two readers.
-fn forwardable_method(method: &Method) -> Result<(), BadRequest> {
+pub(crate) fn is_forwardable(method: &Method) -> bool {
     let name = method.as_str();
-    let refused = matches!(name, "TRACE" | "TRACK" | "CONNECT") || name.bytes().any(|byte| byte.is_ascii_lowercase());
-    if refused { Err(BadRequest::Method) } else { Ok(()) }
+    !matches!(name, "TRACE" | "TRACK" | "CONNECT") && !name.bytes().any(|byte| byte.is_ascii_lowercase())
 }

@@ -6,6 +6,7 @@ mod router;
 
 pub use build::RulesetError;
 pub(crate) use host::HostPattern;
+pub use router::{Template, TemplateError};
 
 use crate::claim::ClaimPath;
 use crate::principal::Attribute;
@@ -165,6 +166,18 @@ pub(crate) struct IdentityHeader {
 pub(crate) enum IdentitySource {
     Attribute(Attribute),
     Claim(ClaimPath),
+}
+
+/// Whether a text is a host name in canonical form, or `*.` and one.
+#[must_use]
+pub fn is_host_pattern(text: &str) -> bool {
+    HostPattern::parse(text).is_some()
+}
+
+/// Whether a method can pass at all: TRACE, TRACK, CONNECT and names with lower-case letters never do.
+#[must_use]
+pub fn is_forwardable_method(name: &str) -> bool {
+    Method::from_bytes(name.as_bytes()).is_ok_and(|method| crate::request::is_forwardable(&method))
 }
 
 impl Ruleset {

@@ -83,7 +83,12 @@ impl VerifiedToken {
         Self::from_checked(claims, times, issuer, position)
     }
 
-    fn from_checked(claims: Map<String, Value>, times: Times, issuer: &Issuer, position: usize) -> Result<Self, TokenFault> {
+    fn from_checked(
+        claims: Map<String, Value>,
+        times: Times,
+        issuer: &Issuer,
+        position: usize,
+    ) -> Result<Self, TokenFault> {
         let confirmation = Confirmation::read(&claims)?;
         let identity = attributes::read(claims, issuer)?;
         Ok(Self { identity, times, confirmation, issuer: position })

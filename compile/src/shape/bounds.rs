@@ -15,7 +15,7 @@ pub(super) fn string(text: &str, schema: &Value) -> Option<Fault> {
 
 pub(super) fn count(count: usize, one: &str, many: &str, bound: &str, schema: &Value) -> Option<Fault> {
     let count = u64::try_from(count).unwrap_or(u64::MAX);
-    let limit = |end: &str| schema.get(format!("{end}{bound}")).and_then(Value::as_f64).map(|limit| limit as u64);
+    let limit = |end: &str| schema.get(format!("{end}{bound}")).and_then(Value::as_u64);
     let units = |number| format!("{number} {}", if number == 1 { one } else { many });
     let least = limit("min").filter(|least| count < *least);
     let most = limit("max").filter(|most| count > *most);

@@ -77,7 +77,8 @@ mod tests {
     #[test]
     fn slips_lead_to_the_name() {
         let require = ["issuers", "clients", "scopes", "anyScope", "roles", "anyRole", "anyGroup", "claims", "callers"];
-        let others = ["audiences", "methods", "hosts", "clientCAs", "minVersion", "configMapName", "algorithms", "leeway"];
+        let others =
+            ["audiences", "methods", "hosts", "clientCAs", "minVersion", "configMapName", "algorithms", "leeway"];
         let known: Vec<&str> = require.iter().chain(&others).copied().collect();
         for (name, meant) in [
             ("scope", "scopes"),

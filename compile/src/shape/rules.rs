@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 type Fields = Map<String, Value>;
 
-const TWINS: [(&str, fn(&Fields) -> bool); 7] = [
+/// The text of a rule, and whether it holds.
+type Twin = (&'static str, fn(&Fields) -> bool);
+
+const TWINS: [Twin; 7] = [
     ("has(self.allow) != has(self.require)", |fields| has(fields, "allow") != has(fields, "require")),
     ("has(self.identity) != has(self.claim)", |fields| has(fields, "identity") != has(fields, "claim")),
     ("!(has(self.tenant) && has(self.tenantValue))", |fields| !(has(fields, "tenant") && has(fields, "tenantValue"))),

@@ -10,8 +10,8 @@ use super::places::{Children, Place, Places};
 use super::{Document, MAX_FILE, scalar};
 use crate::diagnostic::{Code, Diagnostic, escape, field_path, quoted};
 
-/// Twice as deep as the deepest field of a policy, with room for what other objects in the file hold. It also bounds
-/// our own recursion.
+/// Several times as deep as the deepest field of a policy, with room for what other objects in the file hold. It bounds
+/// our own recursion too: the parser counts block and flow collections apart.
 const MAX_DEPTH: usize = 64;
 
 /// A policy of 500 rules with every list full has fewer nodes; it bounds the memory for places to some tens of MiB.
@@ -40,11 +40,7 @@ pub(super) fn read(file: &Arc<str>, text: &str) -> Result<Vec<Document>, Vec<Dia
     };
     match reader.documents() {
         Ok(documents) if reader.faults.is_empty() => Ok(documents),
-        Ok(_) => Err(reader.faults),
-        Err(end) => {
-            reader.faults.push(end);
-            Err(reader.faults)
-        }
+        _ => Err(reader.faults),
     }
 }
 
@@ -54,15 +50,17 @@ struct Reader<'text> {
     /// Where in the document we are, as a JSON Pointer.
     pointer: String,
     nodes: usize,
-    /// Faults after which reading goes on, so that one run shows them all.
     faults: Vec<Diagnostic>,
 }
 
-/// A value and where it and its parts stand. An error ends the reading of the file.
-type Node = Result<(Value, Places), Diagnostic>;
+/// Reading ends here; the fault is already among the others.
+struct Stop;
+
+/// A value and where it and its parts stand.
+type Node = Result<(Value, Places), Stop>;
 
 impl<'text> Reader<'text> {
-    fn documents(&mut self) -> Result<Vec<Document>, Diagnostic> {
+    fn documents(&mut self) -> Result<Vec<Document>, Stop> {
         let mut documents = Vec::new();
         while let Some((event, place)) = self.next()? {
             if matches!(event, Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd) {
@@ -73,14 +71,14 @@ impl<'text> Reader<'text> {
                 continue;
             }
             if documents.len() == MAX_DOCUMENTS {
-                return Err(self.fault(Code::YamlLimit, place, format!("more than {MAX_DOCUMENTS} documents")));
+                return Err(self.stop(Code::YamlLimit, place, format!("more than {MAX_DOCUMENTS} documents")));
             }
             documents.push(Document { file: self.file.clone(), value, places });
         }
         Ok(documents)
     }
 
-    fn next(&mut self) -> Result<Option<(Event<'text>, Place)>, Diagnostic> {
+    fn next(&mut self) -> Result<Option<(Event<'text>, Place)>, Stop> {
         match self.events.next_event() {
             None => Ok(None),
             Some(Ok((event, span))) => Ok(Some((event, place(&span.start)))),
@@ -89,22 +87,23 @@ impl<'text> Reader<'text> {
     }
 
     /// The next event inside a collection, which the parser always closes or refuses.
-    fn inside(&mut self, opened: Place) -> Result<(Event<'text>, Place), Diagnostic> {
+    fn inside(&mut self, opened: Place) -> Result<(Event<'text>, Place), Stop> {
         let next = self.next()?;
-        next.ok_or_else(|| self.fault(Code::YamlSyntax, opened, "what begins here does not end".into()))
+        next.ok_or_else(|| self.stop(Code::YamlSyntax, opened, "what begins here does not end".into()))
     }
 
     fn node(&mut self, event: Event<'text>, place: Place, depth: usize) -> Node {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err(self.fault(Code::YamlLimit, place, format!("more than {MAX_NODES} values")));
+            return Err(self.stop(Code::YamlLimit, place, format!("more than {MAX_NODES} values")));
         }
         if depth > MAX_DEPTH {
-            return Err(self.fault(Code::YamlLimit, place, format!("nested deeper than {MAX_DEPTH} levels")));
+            return Err(self.stop(Code::YamlLimit, place, format!("nested deeper than {MAX_DEPTH} levels")));
         }
         if let Some(tag) = event.tag() {
-            let fault = self.fault(Code::YamlSyntax, place, format!("the tag {} is not read", quoted(&tag.original())));
-            self.faults.push(fault.with_hint("take it out, and put the value in quotes if it is a string"));
+            let message = format!("the tag {} is not read", quoted(&tag.original()));
+            let hint = "take it out, and put the value in quotes if it is a string";
+            self.fault(Code::YamlSyntax, place, message, Some(hint));
         }
         match event {
             Event::Scalar(text, ScalarStyle::Plain, ..) => {
@@ -118,8 +117,7 @@ impl<'text> Reader<'text> {
             Event::MappingStart(..) => self.mapping(place, depth),
             _ => {
                 // An alias can stand for any amount of text, and a reader of a policy should not have to look it up.
-                let fault = self.fault(Code::YamlSyntax, place, "aliases are not read".into());
-                self.faults.push(fault.with_hint("write the value out"));
+                self.fault(Code::YamlSyntax, place, "aliases are not read".into(), Some("write the value out"));
                 Ok((Value::Null, Places { value: place, ..Places::default() }))
             }
         }
@@ -149,15 +147,14 @@ impl<'text> Reader<'text> {
                 break;
             }
             let Event::Scalar(key, ..) = event else {
-                return Err(self.fault(Code::YamlSyntax, key_place, "a key must be a string".into()));
+                return Err(self.stop(Code::YamlSyntax, key_place, "a key must be a string".into()));
             };
             let key = key.into_owned();
             let first = fields.get(&key).and_then(|places| places.key);
             let (value, places) = self.within(&escape(&key), |reader| {
                 if let Some(first) = first {
                     let message = format!("{} stands twice, first in line {}", quoted(&key), first.line);
-                    let fault = reader.fault(Code::DuplicateKey, key_place, message);
-                    reader.faults.push(fault.with_hint("leave one of them out"));
+                    reader.fault(Code::DuplicateKey, key_place, message, Some("leave one of them out"));
                 }
                 let (event, place) = reader.inside(opened)?;
                 reader.node(event, place, depth + 1)
@@ -178,17 +175,23 @@ impl<'text> Reader<'text> {
         result
     }
 
-    fn fault(&self, code: Code, place: Place, message: String) -> Diagnostic {
-        let fault = Diagnostic::error(code, field_path(&self.pointer), message);
-        Diagnostic { file: Some(self.file.clone()), ..place.mark(fault) }
+    /// Notes a fault; reading goes on, so that one run shows them all.
+    fn fault(&mut self, code: Code, place: Place, message: String, hint: Option<&str>) {
+        let fault = place.mark(Diagnostic::error(code, field_path(&self.pointer), message));
+        self.faults.push(Diagnostic { file: Some(self.file.clone()), hint: hint.map(str::to_owned), ..fault });
     }
 
-    fn syntax(&self, error: &ScanError) -> Diagnostic {
+    fn stop(&mut self, code: Code, place: Place, message: String) -> Stop {
+        self.fault(code, place, message, None);
+        Stop
+    }
+
+    fn syntax(&mut self, error: &ScanError) -> Stop {
         let code = match error.kind() {
             granit_parser::ErrorKind::RecursionLimitExceeded => Code::YamlLimit,
             _ => Code::YamlSyntax,
         };
-        self.fault(code, place(error.marker()), error.info())
+        self.stop(code, place(error.marker()), error.info())
     }
 }
 

@@ -50,7 +50,13 @@ fn required(rule: &Rule) -> Option<&Require> {
 
 /// A check of the identity where the rule has a `require` that asks for it. Without a verified token there is no
 /// identity, and what asks for one fails.
-fn of_identity(rule: &Rule, facts: &Facts, asks: fn(&Require) -> bool, reason: Reason, passes: impl Fn(&Require, &Identity) -> bool) -> Result<(), Reason> {
+fn of_identity(
+    rule: &Rule,
+    facts: &Facts,
+    asks: fn(&Require) -> bool,
+    reason: Reason,
+    passes: impl Fn(&Require, &Identity) -> bool,
+) -> Result<(), Reason> {
     let Some(require) = required(rule).filter(|require| asks(require)) else { return Ok(()) };
     ensure(facts.verified().is_some_and(|token| passes(require, token.identity())), reason)
 }
@@ -87,18 +93,25 @@ fn clients(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
     let of_rule = required(rule).map_or(&[][..], |require| &require.clients);
     let of_issuer = facts.issuers.get(token.issuer()).map_or(&[][..], |issuer| &issuer.clients);
     let named = &token.identity().clients;
-    let all_in = |listed: &[Box<str>]| listed.is_empty() || (!named.is_empty() && named.iter().all(|client| holds(listed, client)));
+    let all_in = |listed: &[Box<str>]| {
+        listed.is_empty() || (!named.is_empty() && named.iter().all(|client| holds(listed, client)))
+    };
     ensure(all_in(of_rule) && all_in(of_issuer), Reason::ClientNotAllowed)
 }
 
 fn callers(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
     let Some(require) = required(rule).filter(|require| !require.callers.is_empty()) else { return Ok(()) };
-    let known = facts.peer.certificate.as_ref().is_some_and(|peer| require.callers.iter().any(|caller| is_caller(caller, peer)));
+    let known = facts
+        .peer
+        .certificate
+        .as_ref()
+        .is_some_and(|peer| require.callers.iter().any(|caller| is_caller(caller, peer)));
     ensure(known, Reason::CallerNotAllowed)
 }
 
 fn is_caller(caller: &Caller, peer: &PeerCertificate) -> bool {
-    let service_account = caller.service_account.as_ref().is_none_or(|wanted| peer.service_account.as_ref() == Some(wanted));
+    let service_account =
+        caller.service_account.as_ref().is_none_or(|wanted| peer.service_account.as_ref() == Some(wanted));
     let dns = caller.dns.as_ref().is_none_or(|wanted| peer.dns.contains(wanted));
     let spiffe = caller.spiffe.as_ref().is_none_or(|wanted| peer.spiffe.contains(wanted));
     caller.ca == peer.ca && service_account && dns && spiffe
@@ -129,33 +142,40 @@ fn holds(list: &[impl AsRef<str>], text: &str) -> bool {
 }
 
 fn scopes(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
-    let all = |require: &Require, identity: &Identity| require.scopes.iter().all(|wanted| holds(&identity.scopes, wanted));
+    let all =
+        |require: &Require, identity: &Identity| require.scopes.iter().all(|wanted| holds(&identity.scopes, wanted));
     of_identity(rule, facts, |require| !require.scopes.is_empty(), Reason::InsufficientScope, all)
 }
 
 fn any_scope(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
-    let any = |require: &Require, identity: &Identity| require.any_scope.iter().any(|wanted| holds(&identity.scopes, wanted));
+    let any =
+        |require: &Require, identity: &Identity| require.any_scope.iter().any(|wanted| holds(&identity.scopes, wanted));
     of_identity(rule, facts, |require| !require.any_scope.is_empty(), Reason::InsufficientScope, any)
 }
 
 fn roles(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
-    let all = |require: &Require, identity: &Identity| require.roles.iter().all(|wanted| holds(&identity.roles, wanted));
+    let all =
+        |require: &Require, identity: &Identity| require.roles.iter().all(|wanted| holds(&identity.roles, wanted));
     of_identity(rule, facts, |require| !require.roles.is_empty(), Reason::RoleMissing, all)
 }
 
 fn any_role(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
-    let any = |require: &Require, identity: &Identity| require.any_role.iter().any(|wanted| holds(&identity.roles, wanted));
+    let any =
+        |require: &Require, identity: &Identity| require.any_role.iter().any(|wanted| holds(&identity.roles, wanted));
     of_identity(rule, facts, |require| !require.any_role.is_empty(), Reason::RoleMissing, any)
 }
 
 fn any_group(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
-    let any = |require: &Require, identity: &Identity| require.any_group.iter().any(|wanted| holds(&identity.groups, wanted));
+    let any =
+        |require: &Require, identity: &Identity| require.any_group.iter().any(|wanted| holds(&identity.groups, wanted));
     of_identity(rule, facts, |require| !require.any_group.is_empty(), Reason::RoleMissing, any)
 }
 
 fn claims(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
     let all = |require: &Require, identity: &Identity| {
-        require.claims.iter().all(|(path, _, any_of)| path.find(&identity.claims).is_some_and(|value| any_of.iter().any(|wanted| claim::matches(value, wanted))))
+        require.claims.iter().all(|(path, _, any_of)| {
+            path.find(&identity.claims).is_some_and(|value| any_of.iter().any(|wanted| claim::matches(value, wanted)))
+        })
     };
     of_identity(rule, facts, |require| !require.claims.is_empty(), Reason::ClaimMismatch, all)
 }
@@ -163,7 +183,14 @@ fn claims(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
 /// A login time further ahead than the leeway is as good as none.
 fn max_auth_age(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
     let Some(age) = required(rule).and_then(|require| require.max_auth_age) else { return Ok(()) };
-    let leeway = facts.verified().and_then(|token| facts.issuers.get(token.issuer())).map(|issuer| issuer.leeway).unwrap_or_default();
-    let login = facts.verified().and_then(crate::token::VerifiedToken::authenticated_at).filter(|login| *login <= facts.now.plus(leeway));
+    let leeway = facts
+        .verified()
+        .and_then(|token| facts.issuers.get(token.issuer()))
+        .map(|issuer| issuer.leeway)
+        .unwrap_or_default();
+    let login = facts
+        .verified()
+        .and_then(crate::token::VerifiedToken::authenticated_at)
+        .filter(|login| *login <= facts.now.plus(leeway));
     ensure(login.is_some_and(|login| facts.now.since(login) <= age.saturating_add(leeway)), Reason::LoginTooOld)
 }

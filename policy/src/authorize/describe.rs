@@ -38,11 +38,15 @@ fn values(name: &str, rule: &Rule, facts: &Facts, failure: Option<Reason>) -> Op
     match name {
         "ips" => (!rule.ips.is_empty()).then(|| (json!(rule.ips), json!(facts.peer.address))),
         "token" => rule.needs_token().then(|| (json!("valid"), token_state(facts.token, failure))),
-        "certificate" => rule.needs_certificate().then(|| (json!("verified"), json!(facts.peer.certificate.as_ref().map(|_| "verified")))),
+        "certificate" => rule
+            .needs_certificate()
+            .then(|| (json!("verified"), json!(facts.peer.certificate.as_ref().map(|_| "verified")))),
         "issuers" => listed(&issuer_names(require, facts), identity.map(|identity| json!(identity.issuer))),
         "clients" => clients(require, facts, identity),
         "callers" => (!require.callers.is_empty()).then(|| (require.callers.iter().map(caller).collect(), peer(facts))),
-        "boundToken" => require.bound_token.then(|| (json!("Certificate"), json!(facts.verified().map(crate::token::VerifiedToken::is_certificate_bound)))),
+        "boundToken" => require.bound_token.then(|| {
+            (json!("Certificate"), json!(facts.verified().map(crate::token::VerifiedToken::is_certificate_bound)))
+        }),
         "pathParams" => path_params(require, facts, identity),
         "scopes" => listed(&require.scopes, identity.map(|identity| json!(identity.scopes))),
         "anyScope" => listed(&require.any_scope, identity.map(|identity| json!(identity.scopes))),
@@ -72,18 +76,25 @@ fn token_state(token: &TokenState, failure: Option<Reason>) -> Value {
 }
 
 fn issuer_names(require: &Require, facts: &Facts) -> Vec<Box<str>> {
-    require.issuers.iter().filter_map(|position| facts.issuers.get(*position)).map(|issuer| issuer.name.clone()).collect()
+    require
+        .issuers
+        .iter()
+        .filter_map(|position| facts.issuers.get(*position))
+        .map(|issuer| issuer.name.clone())
+        .collect()
 }
 
 fn clients(require: &Require, facts: &Facts, identity: Option<&Identity>) -> Option<(Value, Value)> {
-    let of_issuer = facts.verified().and_then(|token| facts.issuers.get(token.issuer())).map_or(&[][..], |issuer| &issuer.clients);
+    let of_issuer =
+        facts.verified().and_then(|token| facts.issuers.get(token.issuer())).map_or(&[][..], |issuer| &issuer.clients);
     let wanted: Vec<&str> = require.clients.iter().chain(of_issuer).map(AsRef::as_ref).collect();
     listed(&wanted, identity.map(|identity| json!(identity.clients)))
 }
 
 fn caller(caller: &Caller) -> Value {
     let mut value = json!({ "ca": caller.ca });
-    for (name, text) in [("serviceAccount", &caller.service_account), ("dns", &caller.dns), ("spiffe", &caller.spiffe)] {
+    for (name, text) in [("serviceAccount", &caller.service_account), ("dns", &caller.dns), ("spiffe", &caller.spiffe)]
+    {
         if let (Some(text), Some(map)) = (text, value.as_object_mut()) {
             map.insert(name.to_owned(), json!(text));
         }
@@ -110,11 +121,16 @@ fn path_params(require: &Require, facts: &Facts, identity: Option<&Identity>) ->
         (param.name.to_string(), json!(segment.map(|segment| segment.decoded().collect::<String>())))
     };
     let params = &require.path_params;
-    (!params.is_empty()).then(|| (Value::Object(params.iter().map(wanted).collect()), Value::Object(params.iter().map(got).collect())))
+    (!params.is_empty())
+        .then(|| (Value::Object(params.iter().map(wanted).collect()), Value::Object(params.iter().map(got).collect())))
 }
 
 fn claims(require: &Require, identity: Option<&Identity>) -> Option<(Value, Value)> {
     let wanted = require.claims.iter().map(|(_, name, any_of)| (name.to_string(), json!(any_of))).collect();
-    let got = require.claims.iter().map(|(path, name, _)| (name.to_string(), json!(identity.and_then(|identity| path.find(&identity.claims))))).collect();
+    let got = require
+        .claims
+        .iter()
+        .map(|(path, name, _)| (name.to_string(), json!(identity.and_then(|identity| path.find(&identity.claims)))))
+        .collect();
     (!require.claims.is_empty()).then_some((Value::Object(wanted), Value::Object(got)))
 }

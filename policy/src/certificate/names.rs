@@ -4,27 +4,35 @@ use crate::peer::PeerCertificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Certificate;
 
-/// Reads the names. Wildcards, the common name, names in the wrong field and everything that is not printable ASCII never
-/// identify anybody; nor does a SPIFFE ID of our own trust domain under a CA that is not ours.
+/// Reads the names of a certificate.
 pub(super) fn read(certificate: &X509Certificate, built_in: bool, trust_domain: &str) -> PeerCertificate {
-    let mut peer = PeerCertificate::default();
-    let Ok(Some(alternatives)) = certificate.subject_alternative_name() else { return peer };
-    for name in &alternatives.value.general_names {
-        match name {
-            GeneralName::URI(uri) if is_spiffe(uri) && (built_in || !in_domain(uri, trust_domain)) => {
-                if built_in && peer.service_account.is_none() {
-                    peer.service_account = service_account(uri, trust_domain);
-                }
-                peer.spiffe.push((*uri).into());
-            }
-            GeneralName::DNSName(dns) if is_dns(dns) => {
-                let dns = dns.strip_suffix('.').unwrap_or(dns);
-                peer.dns.push(dns.to_ascii_lowercase().into());
-            }
-            _ => {}
-        }
-    }
-    peer
+    let alternatives = certificate.subject_alternative_name().ok().flatten();
+    let names = alternatives.map_or(&[][..], |alternatives| &alternatives.value.general_names);
+    let uris = names.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    let dns = names.iter().filter_map(|name| match name {
+        GeneralName::DNSName(dns) => Some(*dns),
+        _ => None,
+    });
+    identify(uris, dns, built_in, trust_domain)
+}
+
+/// What names prove. Wildcards, the common name, names in the wrong field and everything that is not printable ASCII never
+/// identify anybody; nor does a SPIFFE ID of our own trust domain under a CA that is not ours.
+pub fn identify<'a>(
+    uris: impl Iterator<Item = &'a str>,
+    dns: impl Iterator<Item = &'a str>,
+    built_in: bool,
+    trust_domain: &str,
+) -> PeerCertificate {
+    let spiffe: Vec<Box<str>> =
+        uris.filter(|uri| is_spiffe(uri) && (built_in || !in_domain(uri, trust_domain))).map(Into::into).collect();
+    let service_account = spiffe.iter().filter(|_| built_in).find_map(|uri| service_account(uri, trust_domain));
+    let dns =
+        dns.filter(|name| is_dns(name)).map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into());
+    PeerCertificate { dns: dns.collect(), spiffe, service_account, ..PeerCertificate::default() }
 }
 
 /// `namespace/name` of a service account's SPIFFE ID in the trust domain.

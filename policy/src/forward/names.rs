@@ -75,12 +75,16 @@ pub(crate) fn is_ours(mapped: &str) -> bool {
 /// Fields by which some applications let a client change what was decided.
 pub(crate) fn is_always_removed(mapped: &str) -> bool {
     mapped.starts_with("proxy-")
-        || matches!(mapped, "x-original-url" | "x-rewrite-url" | "x-http-method-override" | "x-http-method" | "x-method-override")
+        || matches!(
+            mapped,
+            "x-original-url" | "x-rewrite-url" | "x-http-method-override" | "x-http-method" | "x-method-override"
+        )
 }
 
 /// Fields for one hop only (RFC 9110, section 7.6.1).
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(*name, header::CONNECTION | header::TE | header::TRAILER | header::TRANSFER_ENCODING | header::UPGRADE) || is_hop_by_hop_name(name.as_str())
+    matches!(*name, header::CONNECTION | header::TE | header::TRAILER | header::TRANSFER_ENCODING | header::UPGRADE)
+        || is_hop_by_hop_name(name.as_str())
 }
 
 fn is_hop_by_hop_name(name: &str) -> bool {
@@ -98,7 +102,18 @@ mod tests {
 
     #[test]
     fn reserved_names() {
-        for name in ["host", "content-type", "connection", "x-forwarded-user", "forwarded", "x-real-ip", "proxy-x", "x-original-url", "x-doorward-a", "expect"] {
+        for name in [
+            "host",
+            "content-type",
+            "connection",
+            "x-forwarded-user",
+            "forwarded",
+            "x-real-ip",
+            "proxy-x",
+            "x-original-url",
+            "x-doorward-a",
+            "expect",
+        ] {
             assert_eq!(check(name), Err(ReservedName::Reserved), "{name}");
         }
         for name in ["", "X-User", "x_user", ":path", "x user", &"a".repeat(65)] {

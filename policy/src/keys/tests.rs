@@ -61,7 +61,12 @@ fn keys_that_must_not_verify_are_left_out() {
 
 #[test]
 fn two_keys_of_one_id_are_both_unusable() {
-    let set = KeySet::parse(json!({"keys": [rsa(json!({})), rsa(json!({"e": "Aw"})), rsa(json!({"kid": "other"})), rsa(json!({}))]}).to_string().as_bytes()).unwrap();
+    let set = KeySet::parse(
+        json!({"keys": [rsa(json!({})), rsa(json!({"e": "Aw"})), rsa(json!({"kid": "other"})), rsa(json!({}))]})
+            .to_string()
+            .as_bytes(),
+    )
+    .unwrap();
     assert_eq!(set.len(), 1);
     assert_eq!(set.find(Some("k"), Algorithm::RS256).unwrap_err(), NoKey::Unknown);
     assert!(set.find(Some("other"), Algorithm::RS256).is_ok());

@@ -25,7 +25,9 @@ impl<'a> Host<'a> {
     /// [`BadRequest::Host`] where it is no host name, IP literal and optional port.
     pub fn parse(text: &'a str) -> Result<Self, BadRequest> {
         let (name, port) = split_port(text)?;
-        let valid_port = port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok());
+        let valid_port = port.is_none_or(|port| {
+            !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+        });
         let bare = name.strip_suffix('.').filter(|_| !name.starts_with('[')).unwrap_or(name);
         if !valid_port || !is_name(bare) {
             return Err(BadRequest::Host);
@@ -72,7 +74,8 @@ fn is_name(name: &str) -> bool {
     }
     name.len() <= MAX_NAME
         && name.split('.').all(|label| {
-            (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            (1..=MAX_LABEL).contains(&label.len())
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         })
 }
 
@@ -82,9 +85,16 @@ pub(super) fn from_target<'a>(head: &RequestHead<'a>) -> Result<Option<&'a str>,
         return Err(BadRequest::TargetForm);
     }
     let Some(authority) = head.uri.authority() else {
-        return if head.uri.scheme().is_none() || head.version == Version::HTTP_2 { Ok(None) } else { Err(BadRequest::TargetForm) };
+        return if head.uri.scheme().is_none() || head.version == Version::HTTP_2 {
+            Ok(None)
+        } else {
+            Err(BadRequest::TargetForm)
+        };
     };
-    let web_scheme = head.uri.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http"));
+    let web_scheme = head
+        .uri
+        .scheme_str()
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http"));
     if !web_scheme || authority.as_str().contains('@') {
         return Err(BadRequest::TargetForm);
     }
@@ -133,7 +143,26 @@ mod tests {
     fn refused_hosts() {
         let long_label = "a".repeat(64);
         let long = ["a"; 128].join(".");
-        for text in ["", ".", "a..b", "a b", "a/b", "a:", "a:+1", "a:65536", "a:80:80", "[::1", "[::1]x", "[fe80::1%eth0]", "a@b", "a,b", "é", &long_label, &long, "*.a"] {
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "a b",
+            "a/b",
+            "a:",
+            "a:+1",
+            "a:65536",
+            "a:80:80",
+            "[::1",
+            "[::1]x",
+            "[fe80::1%eth0]",
+            "a@b",
+            "a,b",
+            "é",
+            &long_label,
+            &long,
+            "*.a",
+        ] {
             assert_eq!(Host::parse(text), Err(BadRequest::Host), "{text}");
         }
     }

@@ -23,7 +23,9 @@ pub(super) fn canonical(raw: &str, paths: Paths) -> Result<Cow<'_, str>, BadRequ
 /// Whether a path is its own canonical form, `%2F` allowed.
 #[must_use]
 pub fn is_canonical(path: &str) -> bool {
-    path.starts_with('/') && canonical(path, Paths { encoded_slash: true, case_insensitive: false }).is_ok_and(|canonical| canonical == path)
+    path.starts_with('/')
+        && canonical(path, Paths { encoded_slash: true, case_insensitive: false })
+            .is_ok_and(|canonical| canonical == path)
 }
 
 /// The query passes byte for byte, so only what no URI may hold is looked for.
@@ -49,7 +51,8 @@ fn is_unreserved(byte: u8) -> bool {
 
 /// What may stand raw in a path and is not refused: `pchar` (RFC 3986, section 3.3) and the slash, but no `;`.
 fn stays_raw(byte: u8) -> bool {
-    is_unreserved(byte) || matches!(byte, b'/' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=')
+    is_unreserved(byte)
+        || matches!(byte, b'/' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=')
 }
 
 fn rewrite(raw: &str, paths: Paths) -> Result<String, BadRequest> {
@@ -136,7 +139,10 @@ fn push_escape(out: &mut String, byte: u8) {
 }
 
 fn has_double_escape(canonical: &str) -> bool {
-    canonical.as_bytes().windows(5).any(|window| window.starts_with(b"%25") && window.iter().skip(3).all(u8::is_ascii_hexdigit))
+    canonical
+        .as_bytes()
+        .windows(5)
+        .any(|window| window.starts_with(b"%25") && window.iter().skip(3).all(u8::is_ascii_hexdigit))
 }
 
 /// Dot and empty segments, an encoded slash taken for a real one: some application will.

@@ -2,8 +2,8 @@
 
 use super::router::{Router, Template, TemplateError};
 use super::{
-    Access, Caller, ClientCaSource, Forward, HostPattern, IdentityHeader, IdentityMapping, IdentitySource, Issuer, PathParam, Paths, Require, Rule,
-    Ruleset, Tls,
+    Access, Caller, ClientCaSource, Forward, HostPattern, IdentityHeader, IdentityMapping, IdentitySource, Issuer,
+    PathParam, Paths, Require, Rule, Ruleset, Tls,
 };
 use crate::claim::{ClaimPath, ClaimPathError};
 use crate::forward::names::{self, ReservedName};
@@ -91,9 +91,12 @@ impl Ruleset {
         let mut router = Router::default();
         let mut rules = Vec::with_capacity(body.rules.len());
         for (index, one) in body.rules.iter().enumerate() {
-            let template = Template::parse(&one.path).map_err(|fault| at(format!("rules[{index}].path"))(RulesetFault::Template(fault)))?;
+            let template = Template::parse(&one.path)
+                .map_err(|fault| at(format!("rules[{index}].path"))(RulesetFault::Template(fault)))?;
             rules.push(rule(one, index, &template, body)?);
-            router.add(template, index).map_err(|fault| at(format!("rules[{index}].path"))(RulesetFault::Template(fault)))?;
+            router
+                .add(template, index)
+                .map_err(|fault| at(format!("rules[{index}].path"))(RulesetFault::Template(fault)))?;
         }
         Ok(Self {
             policy: body.policy.clone(),
@@ -109,8 +112,10 @@ impl Ruleset {
 
 fn tls(tls: &wire::Tls) -> Built<Tls> {
     let source = |(n, ca): (usize, &wire::ClientCa)| {
-        let decode = |text: &String| STANDARD.decode(text).map_err(|_| at(format!("tls.clientCAs[{n}]"))(RulesetFault::Base64));
-        let certificates = if ca.built_in { None } else { Some(ca.certificates.iter().map(decode).collect::<Built<Vec<_>>>()?) };
+        let decode =
+            |text: &String| STANDARD.decode(text).map_err(|_| at(format!("tls.clientCAs[{n}]"))(RulesetFault::Base64));
+        let certificates =
+            if ca.built_in { None } else { Some(ca.certificates.iter().map(decode).collect::<Built<Vec<_>>>()?) };
         Ok(ClientCaSource { name: ca.name.as_str().into(), certificates })
     };
     let client_cas = tls.client_cas.iter().enumerate().map(source).collect::<Built<Vec<_>>>()?;
@@ -171,15 +176,19 @@ fn identity(from: &wire::IdentityMapping, place: &str) -> Built<IdentityMapping>
 fn rule(from: &wire::Rule, index: usize, template: &Template, body: &Body) -> Built<Rule> {
     let place = format!("rules[{index}]");
     let method = |text: &String| {
-        let usable = !matches!(text.as_str(), "TRACE" | "TRACK" | "CONNECT") && !text.bytes().any(|byte| byte.is_ascii_lowercase());
-        Method::from_bytes(text.as_bytes()).ok().filter(|_| usable).ok_or_else(|| at(format!("{place}.methods"))(RulesetFault::Method(text.clone())))
+        let method = Method::from_bytes(text.as_bytes()).ok().filter(crate::request::is_forwardable);
+        method.ok_or_else(|| at(format!("{place}.methods"))(RulesetFault::Method(text.clone())))
     };
-    let host = |text: &String| HostPattern::parse(text).ok_or_else(|| at(format!("{place}.hosts"))(RulesetFault::Host(text.clone())));
+    let host = |text: &String| {
+        HostPattern::parse(text).ok_or_else(|| at(format!("{place}.hosts"))(RulesetFault::Host(text.clone())))
+    };
     let access = match &from.access {
         wire::Access::Anonymous => Access::Anonymous,
         wire::Access::Authenticated => Access::Authenticated,
         wire::Access::Certificate => Access::Certificate,
-        wire::Access::Require(wanted) => Access::Require(Box::new(require(wanted, &format!("{place}.require"), template, body)?)),
+        wire::Access::Require(wanted) => {
+            Access::Require(Box::new(require(wanted, &format!("{place}.require"), template, body)?))
+        }
     };
     Ok(Rule {
         index,
@@ -208,7 +217,11 @@ fn require(from: &wire::Require, place: &str, template: &Template, body: &Body) 
         any_role: boxed(&from.any_role),
         any_group: boxed(&from.any_group),
         claims: from.claims.iter().map(claims).collect::<Built<_>>()?,
-        path_params: from.path_params.iter().map(|(name, attribute)| path_param(name, *attribute, place, template)).collect::<Built<_>>()?,
+        path_params: from
+            .path_params
+            .iter()
+            .map(|(name, attribute)| path_param(name, *attribute, place, template))
+            .collect::<Built<_>>()?,
         callers: from.callers.iter().map(|one| caller(one, place, body)).collect::<Built<_>>()?,
         bound_token: from.bound_token,
         max_auth_age: from.max_auth_age_ms.map(Duration::from_millis),
@@ -227,7 +240,10 @@ fn path_param(name: &str, attribute: AttributeName, place: &str, template: &Temp
     let found = template.parameters().find(|(_, parameter)| *parameter == name);
     let (segment, _) = found.ok_or_else(|| at(place())(RulesetFault::Parameter(name.to_owned())))?;
     let attribute = Attribute::from(attribute);
-    let one_text = matches!(attribute, Attribute::Subject | Attribute::Tenant | Attribute::Email | Attribute::Name | Attribute::Client);
+    let one_text = matches!(
+        attribute,
+        Attribute::Subject | Attribute::Tenant | Attribute::Email | Attribute::Name | Attribute::Client
+    );
     if !one_text {
         return Err(at(place())(RulesetFault::ListParameter));
     }
@@ -242,7 +258,12 @@ fn caller(from: &wire::Caller, place: &str, body: &Body) -> Built<Caller> {
     if from.service_account.is_none() && from.dns.is_none() && from.spiffe.is_none() {
         return Err(at(format!("{place}.callers"))(RulesetFault::Empty));
     }
-    Ok(Caller { ca: from.ca.as_str().into(), service_account: text(&from.service_account), dns: text(&from.dns), spiffe: text(&from.spiffe) })
+    Ok(Caller {
+        ca: from.ca.as_str().into(),
+        service_account: text(&from.service_account),
+        dns: text(&from.dns),
+        spiffe: text(&from.spiffe),
+    })
 }
 
 fn forward(from: &wire::Forward) -> Built<Forward> {
@@ -254,7 +275,8 @@ fn forward(from: &wire::Forward) -> Built<Forward> {
         if headers.iter().any(|other| other.mapped == mapped) {
             return Err(at(place())(RulesetFault::Header(ReservedName::Repeated)));
         }
-        let name = HeaderName::from_bytes(one.name.as_bytes()).map_err(|_| at(place())(RulesetFault::Header(ReservedName::NotAName)))?;
+        let name = HeaderName::from_bytes(one.name.as_bytes())
+            .map_err(|_| at(place())(RulesetFault::Header(ReservedName::NotAName)))?;
         let source = match &one.value {
             HeaderSource::Identity(attribute) => IdentitySource::Attribute((*attribute).into()),
             HeaderSource::Claim(path) => IdentitySource::Claim(claim(path, &format!("forward.headers[{n}].claim"))?),

@@ -24,7 +24,8 @@ impl HostPattern {
     /// Parses a host in lower case without final dot, or `*.` and one.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let name = text.strip_prefix("*.").unwrap_or(text);
-        let canonical = crate::request::Host::parse(name).ok().filter(|host| host.as_str() == name && host.name() == name)?;
+        let canonical =
+            crate::request::Host::parse(name).ok().filter(|host| host.as_str() == name && host.name() == name)?;
         Some(match text.strip_prefix('*') {
             Some(suffix) => Self::Below(suffix.into()),
             None => Self::Exact(canonical.name().into()),
@@ -34,7 +35,9 @@ impl HostPattern {
     fn closeness(&self, host: &str) -> Option<Closeness> {
         match self {
             Self::Exact(name) => (**name == *host).then_some(Closeness::Exact),
-            Self::Below(suffix) => (host.len() > suffix.len() && host.ends_with(&**suffix)).then_some(Closeness::Below(suffix.len())),
+            Self::Below(suffix) => {
+                (host.len() > suffix.len() && host.ends_with(&**suffix)).then_some(Closeness::Below(suffix.len()))
+            }
         }
     }
 }
@@ -80,6 +83,10 @@ mod tests {
         assert_eq!(closeness(&patterns, "c.com"), Some(Closeness::Below(4)));
         assert_eq!(closeness(&patterns, "c.org"), None);
         assert_eq!(closeness(&[], "c.org"), Some(Closeness::Any));
-        assert!(Closeness::Exact > Closeness::Below(9) && Closeness::Below(9) > Closeness::Below(3) && Closeness::Below(0) > Closeness::Any);
+        assert!(
+            Closeness::Exact > Closeness::Below(9)
+                && Closeness::Below(9) > Closeness::Below(3)
+                && Closeness::Below(0) > Closeness::Any
+        );
     }
 }

@@ -6,8 +6,8 @@
 mod alias;
 mod template;
 
-pub(crate) use template::{Template, TemplateError};
 use template::TemplateSegment;
+pub use template::{Template, TemplateError};
 
 use super::Rule;
 use super::host::{self, Closeness};
@@ -70,7 +70,7 @@ impl Router {
         let position = *slot.get_or_insert(self.templates.len());
         match self.templates.get_mut(position) {
             None => self.templates.push(Entry { template, rules: vec![rule] }),
-            Some(entry) if entry.template.same_literals(&template) => entry.rules.push(rule),
+            Some(entry) if entry.template.key(false) == template.key(false) => entry.rules.push(rule),
             Some(_) => return Err(TemplateError::DiffersInCase),
         }
         Ok(())
@@ -82,7 +82,10 @@ impl Router {
         let (position, closeness) = search.below(&self.root, split(path))?;
         let entry = self.templates.get(position)?;
         let may_alias = segments(path).any(Segment::may_be_alias);
-        let aliased = may_alias && Search { aliases: true, ..search }.below(&self.root, split(path)).is_some_and(|(other, _)| other != position);
+        let aliased = may_alias
+            && Search { aliases: true, ..search }
+                .below(&self.root, split(path))
+                .is_some_and(|(other, _)| other != position);
         Some(Routed { entry, closeness, folded: !entry.template.matches_exactly(segments(path)), aliased })
     }
 }

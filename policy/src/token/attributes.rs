@@ -17,7 +17,11 @@ pub(super) fn read(claims: Claims, issuer: &Issuer) -> Result<Identity, TokenFau
     Ok(Identity {
         issuer: issuer.name.clone(),
         subject: text(mapping.subject.find(&claims)),
-        tenant: mapping.tenant_value.as_deref().map(str::to_owned).or_else(|| text(find(mapping.tenant.as_ref(), &claims))),
+        tenant: mapping
+            .tenant_value
+            .as_deref()
+            .map(str::to_owned)
+            .or_else(|| text(find(mapping.tenant.as_ref(), &claims))),
         scopes: scopes(mapping.scopes.as_ref(), &claims)?,
         roles: list(find(mapping.roles.as_ref(), &claims)),
         groups: list(find(mapping.groups.as_ref(), &claims)),

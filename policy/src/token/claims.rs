@@ -19,12 +19,18 @@ pub(super) fn check_kind(envelope: &Envelope, issuer: &Issuer) -> Result<(), Tok
     let claims = &envelope.claims;
     let kind = envelope.kind.as_deref();
     let says = |name: &str, kinds: &[&str]| {
-        claims.get(name).and_then(Value::as_str).is_some_and(|value| kinds.iter().any(|kind| value.eq_ignore_ascii_case(kind)))
+        claims
+            .get(name)
+            .and_then(Value::as_str)
+            .is_some_and(|value| kinds.iter().any(|kind| value.eq_ignore_ascii_case(kind)))
     };
     let other = claims.contains_key("events")
         || says("typ", &["refresh", "offline", "logout", "logout+jwt"])
         || says("token_use", &["refresh", "logout"]);
-    let id_token = claims.contains_key("at_hash") || claims.contains_key("c_hash") || says("typ", &["id"]) || says("token_use", &["id"]);
+    let id_token = claims.contains_key("at_hash")
+        || claims.contains_key("c_hash")
+        || says("typ", &["id"])
+        || says("token_use", &["id"]);
     let accepted = if other {
         false
     } else if id_token {
@@ -49,7 +55,8 @@ pub(super) fn check_audience(claims: &Claims, issuer: &Issuer) -> Result<(), Tok
     let ours = match claims.get("aud") {
         Some(Value::String(audience)) => wanted(audience),
         Some(Value::Array(audiences)) => {
-            let audiences = audiences.iter().map(|audience| audience.as_str().ok_or(Malformed)).collect::<Result<Vec<_>, _>>()?;
+            let audiences =
+                audiences.iter().map(|audience| audience.as_str().ok_or(Malformed)).collect::<Result<Vec<_>, _>>()?;
             issuer.any_audience || audiences.into_iter().any(wanted)
         }
         Some(_) => return Err(Malformed),

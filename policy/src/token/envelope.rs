@@ -44,7 +44,13 @@ impl<'a> Envelope<'a> {
 
     pub(super) fn is_signed_by(&self, key: &Key) -> bool {
         // The one call into the library: which key and algorithm may be used was decided before.
-        jsonwebtoken::crypto::verify(self.signature, self.signed.as_bytes(), &key.decoding, library_name(self.algorithm)).unwrap_or(false)
+        jsonwebtoken::crypto::verify(
+            self.signature,
+            self.signed.as_bytes(),
+            &key.decoding,
+            library_name(self.algorithm),
+        )
+        .unwrap_or(false)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::request::{Segment, is_canonical};
 
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Template {
+pub struct Template {
     segments: Vec<TemplateSegment>,
     rest: bool,
 }
@@ -21,26 +21,40 @@ pub(super) struct Literal(Box<str>);
 
 /// What is wrong with a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum TemplateError {
+pub enum TemplateError {
+    /// It does not begin with a slash.
     #[error("a template begins with `/`")]
     Start,
+    /// It ends with a slash.
     #[error("a template has no trailing slash: it matches with and without one")]
     TrailingSlash,
+    /// A `*` anywhere but at the end, as `/**`.
     #[error("`*` stands only at the end, as `/**`; `{{name}}` matches one segment, `%2A` is the character")]
     Rest,
+    /// Braces that are no parameter.
     #[error("`{{name}}` is a whole segment of letters, digits, `_` and `-`")]
     Parameter,
+    /// Two parameters of one name.
     #[error("a parameter has the name of another one")]
     RepeatedParameter,
-    #[error("not in canonical form: escapes of letters, digits and `-._~` decoded, others in upper case, no `;`, no `.` or empty segments")]
+    /// A literal that no canonical path holds.
+    #[error(
+        "not in canonical form: escapes of letters, digits and `-._~` decoded, others in upper case, no `;`, no `.` or empty segments"
+    )]
     NotCanonical,
+    /// Paths of the proxy itself.
     #[error("paths below `/.doorward` and `/.well-known/oauth-protected-resource` are reserved")]
     Reserved,
+    /// Equal to another but for case.
     #[error("it differs from another template only in upper and lower case")]
     DiffersInCase,
 }
 
 impl Literal {
+    fn decoded(&self) -> impl Iterator<Item = char> + Clone {
+        Segment::of_canonical(&self.0).decoded()
+    }
+
     pub(super) fn folded(&self) -> impl Iterator<Item = char> + Clone {
         Segment::of_canonical(&self.0).folded()
     }
@@ -48,7 +62,10 @@ impl Literal {
 
 impl Template {
     /// Parses a template.
-    pub(crate) fn parse(text: &str) -> Result<Self, TemplateError> {
+    ///
+    /// # Errors
+    /// Where it is none; see [`TemplateError`].
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let inner = text.strip_prefix('/').ok_or(TemplateError::Start)?;
         if inner.is_empty() {
             return Ok(Self { segments: Vec::new(), rest: false });
@@ -61,7 +78,8 @@ impl Template {
         if inner.is_some_and(|inner| inner.ends_with('/')) {
             return Err(TemplateError::TrailingSlash);
         }
-        let segments = inner.into_iter().flat_map(|inner| inner.split('/')).map(segment).collect::<Result<Vec<_>, _>>()?;
+        let segments =
+            inner.into_iter().flat_map(|inner| inner.split('/')).map(segment).collect::<Result<Vec<_>, _>>()?;
         let template = Self { segments, rest };
         template.check()?;
         Ok(template)
@@ -83,37 +101,45 @@ impl Template {
         Ok(())
     }
 
+    /// A text that two templates share exactly when they match the same paths, parameter names apart; `folded` takes upper
+    /// and lower case as equal.
+    #[must_use]
+    pub fn key(&self, folded: bool) -> String {
+        let mut key = String::new();
+        for segment in &self.segments {
+            key.push('/');
+            match segment {
+                TemplateSegment::Literal(literal) if folded => key.extend(literal.folded()),
+                TemplateSegment::Literal(literal) => key.extend(literal.decoded()),
+                TemplateSegment::Parameter(_) => key.push_str("{}"),
+            }
+        }
+        key.push_str(if self.rest { "/**" } else { "" });
+        key
+    }
+
     pub(super) fn segments(&self) -> &[TemplateSegment] {
         &self.segments
     }
 
-    pub(super) fn has_rest(&self) -> bool {
+    /// Whether it ends with `/**`.
+    #[must_use]
+    pub fn has_rest(&self) -> bool {
         self.rest
     }
 
     /// The parameters with the positions of their segments.
-    pub(crate) fn parameters(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub fn parameters(&self) -> impl Iterator<Item = (usize, &str)> {
         self.segments.iter().enumerate().filter_map(|(position, segment)| match segment {
             TemplateSegment::Parameter(name) => Some((position, &**name)),
             TemplateSegment::Literal(_) => None,
         })
     }
 
-    /// Whether the literals are equal, upper and lower case told apart.
-    pub(super) fn same_literals(&self, other: &Self) -> bool {
-        let literals = |template: &Self| {
-            template.segments.iter().map(|segment| match segment {
-                TemplateSegment::Literal(literal) => Some(Segment::of_canonical(&literal.0).decoded().collect::<String>()),
-                TemplateSegment::Parameter(_) => None,
-            }).collect::<Vec<_>>()
-        };
-        literals(self) == literals(other)
-    }
-
     /// Whether the literals of a template that was found are those of the path without folding.
     pub(super) fn matches_exactly<'a>(&self, path: impl Iterator<Item = Segment<'a>>) -> bool {
         self.segments.iter().zip(path).all(|(ours, theirs)| match ours {
-            TemplateSegment::Literal(literal) => Segment::of_canonical(&literal.0).decoded().eq(theirs.decoded()),
+            TemplateSegment::Literal(literal) => literal.decoded().eq(theirs.decoded()),
             TemplateSegment::Parameter(_) => true,
         })
     }
@@ -121,7 +147,8 @@ impl Template {
 
 fn segment(text: &str) -> Result<TemplateSegment, TemplateError> {
     if let Some(name) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) {
-        let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        let valid =
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
         return if valid { Ok(TemplateSegment::Parameter(name.into())) } else { Err(TemplateError::Parameter) };
     }
     if text.contains(['{', '}']) {

@@ -1,0 +1,191 @@
+//! The decision about a request, without a proxy: the same functions on the same data.
+
+mod answer;
+mod lines;
+mod peer;
+mod request;
+
+pub use answer::{Answer, Forward, RuleRef};
+pub use lines::{Lines, answer_lines};
+pub use request::{AssumedIdentity, Header, PeerInput, PeerNames, Request, Workload};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow, bail};
+use compile::Compiled;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+use policy::certificate::ClientCa;
+use policy::decide::{Authenticate, Question, explain};
+use policy::keys::KeySet;
+use policy::peer::Peer;
+use policy::request::{CanonicalRequest, SizeLimits};
+use policy::ruleset::Ruleset;
+use policy::time::Timestamp;
+use policy::token::{self, Unproven, VerifiedToken};
+use request::Head;
+use rustls_pki_types::CertificateDer;
+
+/// Certificates of CAs that no file holds, by the name that the policy gives the CA.
+pub type NamedCas = BTreeMap<String, Vec<CertificateDer<'static>>>;
+
+/// What decides about requests.
+pub struct Judge {
+    policies: Vec<Judged>,
+}
+
+struct Judged {
+    compiled: Compiled,
+    keys: Vec<Option<Arc<KeySet>>>,
+    cas: Vec<ClientCa>,
+}
+
+impl Judge {
+    /// Prepares policies; `named` adds certificates to CAs whose own are not in a file.
+    ///
+    /// # Errors
+    /// Where keys or certificates cannot be read.
+    pub fn new(policies: Vec<Compiled>, named: &NamedCas) -> anyhow::Result<Self> {
+        let policies = policies.into_iter().map(|compiled| Judged::new(compiled, named)).collect::<anyhow::Result<_>>()?;
+        Ok(Self { policies })
+    }
+
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// Where the question is not one: the text tells what to give instead.
+    pub fn answer(&self, request: &Request) -> anyhow::Result<Answer> {
+        let head = match Head::parse(request)? {
+            Ok(head) => head,
+            Err(refused) => return Ok(Answer::of_parser(refused)),
+        };
+        match self.choose(request)? {
+            Some(judged) => judged.answer(request, head),
+            None => Ok(Answer::not_configured()),
+        }
+    }
+
+    /// The policy that protects the workload and the port.
+    fn choose(&self, request: &Request) -> anyhow::Result<Option<&Judged>> {
+        if let ([only], None) = (self.policies.as_slice(), &request.workload) {
+            return Ok(Some(only));
+        }
+        let workload = request.workload.as_ref().context("several policies are given: add `workload` (namespace, labels), and `port`")?;
+        let mut selected = self.policies.iter().filter(|judged| judged.selects(workload, request.port));
+        let first = selected.next();
+        if let (Some(first), Some(second)) = (first, selected.next()) {
+            bail!("`{}` and `{}` both select this workload and port", first.name(), second.name());
+        }
+        Ok(first)
+    }
+}
+
+impl Judged {
+    fn new(compiled: Compiled, named: &NamedCas) -> anyhow::Result<Self> {
+        let key_set = |issuer: &policy::ruleset::Issuer| {
+            let message = compiled.keys.iter().find(|message| message.id == issuer.keys());
+            message.map(|message| Ok(Arc::new(KeySet::parse(message.jwks()?.as_bytes())?))).transpose()
+        };
+        let keys = compiled.ruleset.issuers().iter().map(key_set).collect::<anyhow::Result<_>>()?;
+        let client_ca = |source: &policy::ruleset::ClientCaSource| {
+            let given = named.get(&*source.name).cloned().unwrap_or_default();
+            let own = source.certificates.iter().flatten().map(|der| CertificateDer::from(der.clone()));
+            let all: Vec<_> = own.chain(given).collect();
+            ClientCa::new(&source.name, source.certificates.is_none(), &all)
+        };
+        let cas = compiled.ruleset.tls().client_cas.iter().map(client_ca).collect::<Result<_, _>>()?;
+        Ok(Self { compiled, keys, cas })
+    }
+
+    fn name(&self) -> String {
+        let policy = self.compiled.ruleset.policy();
+        format!("{}/{}", policy.namespace, policy.name)
+    }
+
+    fn selects(&self, workload: &Workload, port: Option<u16>) -> bool {
+        let same_port = match (&self.compiled.port, port) {
+            (Some(crds::IntOrString::Int(ours)), Some(port)) => *ours == i32::from(port),
+            _ => true,
+        };
+        let namespace = &self.compiled.ruleset.policy().namespace;
+        same_port && *namespace == workload.namespace && compile::selects(&self.compiled.policy.spec.selector, &workload.labels)
+    }
+
+    fn answer(&self, request: &Request, mut head: Head) -> anyhow::Result<Answer> {
+        let ruleset = &self.compiled.ruleset;
+        let peer = self.peer(request)?;
+        let sent = head.headers.clone();
+        self.stand_in(request, &mut head.headers)?;
+        let canonical = match CanonicalRequest::read(&head.as_request_head(), ruleset.paths(), &SizeLimits::default()) {
+            Ok(canonical) => canonical,
+            Err(reason) => return Ok(Answer::of_hygiene(reason)),
+        };
+        let mut authenticate = Witness { judged: self, identity: request.identity.as_ref(), looked: false };
+        let now = request.now.map(Timestamp::from);
+        let question = Question { ruleset, request: &canonical, peer: &peer, now: now.unwrap_or(Timestamp::from_millis(0)) };
+        let explained = explain(question, &mut authenticate);
+        if authenticate.looked && now.is_none() {
+            bail!("a token is looked at: give the time as `now`, such as \"2026-01-01T00:00:00Z\"");
+        }
+        Ok(Answer::of_policy(&self.name(), explained, &sent))
+    }
+
+    fn peer(&self, request: &Request) -> anyhow::Result<Peer> {
+        peer::read(request.peer.as_ref(), &self.cas, self.compiled.ruleset.tls(), request.now.map(Timestamp::from))
+    }
+
+    /// An assumed identity needs a credential that stands for it.
+    fn stand_in(&self, request: &Request, headers: &mut HeaderMap) -> anyhow::Result<()> {
+        if request.identity.is_none() {
+            return Ok(());
+        }
+        if headers.contains_key(AUTHORIZATION) {
+            bail!("give either an `identity` or an authorization header, not both");
+        }
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer identity"));
+        Ok(())
+    }
+
+    fn issuer_position(&self, name: &str) -> Option<usize> {
+        self.compiled.ruleset.issuers().iter().position(|issuer| issuer.name() == name)
+    }
+}
+
+/// Verifies tokens, or takes an identity as verified, and remembers that it was asked.
+struct Witness<'a> {
+    judged: &'a Judged,
+    identity: Option<&'a AssumedIdentity>,
+    looked: bool,
+}
+
+impl Authenticate for Witness<'_> {
+    fn authenticate(&mut self, token: &str) -> Result<Arc<VerifiedToken>, Unproven> {
+        self.looked = true;
+        let ruleset: &Ruleset = &self.judged.compiled.ruleset;
+        match self.identity {
+            None => token::verify(token, ruleset.issuers(), &self.judged.keys).map(Arc::new),
+            Some(identity) => {
+                let position = self.judged.issuer_position(&identity.issuer).unwrap_or(usize::MAX);
+                Ok(VerifiedToken::assume(identity.claims.clone(), ruleset.issuers(), position).map(Arc::new)?)
+            }
+        }
+    }
+}
+
+/// Reads `NAME=FILE` pairs of `--client-ca`.
+///
+/// # Errors
+/// Where a pair has no name, or its file no certificate.
+pub fn named_cas(pairs: &[String]) -> anyhow::Result<NamedCas> {
+    use rustls_pki_types::pem::PemObject;
+    let mut named = NamedCas::new();
+    for pair in pairs {
+        let (name, file) = pair.split_once('=').ok_or_else(|| anyhow!("`{pair}` is no NAME=FILE"))?;
+        let pem = crate::load::read(file.as_ref())?;
+        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let certificates = certificates.ok().filter(|found| !found.is_empty()).with_context(|| format!("`{file}` holds no certificate in PEM"))?;
+        named.entry(name.to_owned()).or_default().extend(certificates);
+    }
+    Ok(named)
+}

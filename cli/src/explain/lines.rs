@@ -1,0 +1,61 @@
+//! Requests a line, answers a line, in order.
+
+use std::io::{BufRead, Write};
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use super::{Judge, Request};
+
+/// How many lines were answered, and how many were no requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// Lines with a decision.
+    pub answered: u64,
+    /// Lines with an error.
+    pub bad: u64,
+}
+
+/// The longest line in bytes: the largest request head that passes, doubled for JSON escapes, and a certificate chain.
+const MAX_LINE: usize = 1024 * 1024;
+
+/// Answers every line of `input`. A line that is no request gets `{"error":…,"line":n}`.
+///
+/// # Errors
+/// Where reading or writing fails.
+pub fn answer_lines(judge: &Judge, input: &mut impl BufRead, output: &mut impl Write, redact: bool) -> anyhow::Result<Lines> {
+    let mut lines = Lines::default();
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if input.read_until(b'\n', &mut line).context("cannot read the requests")? == 0 {
+            return Ok(lines);
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match answer(judge, &line) {
+            Ok(mut answer) => {
+                if redact {
+                    answer.redact();
+                }
+                lines.answered += 1;
+                serde_json::to_writer(&mut *output, &answer)?;
+            }
+            Err(error) => {
+                lines.bad += 1;
+                serde_json::to_writer(&mut *output, &json!({"error": format!("{error:#}"), "line": lines.answered + lines.bad}))?;
+            }
+        }
+        output.write_all(b"\n")?;
+        if input.fill_buf().is_ok_and(<[u8]>::is_empty) {
+            output.flush()?;
+        }
+    }
+}
+
+fn answer(judge: &Judge, line: &[u8]) -> anyhow::Result<super::Answer> {
+    anyhow::ensure!(line.len() <= MAX_LINE, "a line is longer than {MAX_LINE} bytes");
+    let request: Request = serde_json::from_slice(line).context("not a request")?;
+    judge.answer(&request)
+}

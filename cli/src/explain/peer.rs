@@ -1,0 +1,65 @@
+//! The peer of a request: from a certificate, or from names that are taken as verified.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use policy::certificate::{ClientCa, identify, verify};
+use policy::peer::{Peer, PeerCertificate};
+use policy::ruleset::Tls;
+use policy::time::Timestamp;
+use policy::wire::TlsMode;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::{PeerInput, PeerNames};
+
+pub(super) fn read(input: Option<&PeerInput>, cas: &[ClientCa], tls: &Tls, now: Option<Timestamp>) -> anyhow::Result<Peer> {
+    let none = PeerInput::default();
+    let input = input.unwrap_or(&none);
+    let certificate = match (&input.certificate, &input.identity) {
+        (Some(_), Some(_)) => bail!("give either a certificate or a peer identity, not both"),
+        (Some(pem), None) if input.verified == Some(true) => Some(taken_as_verified(pem, cas, tls)?),
+        (Some(pem), None) => verified(pem, cas, tls, now)?,
+        (None, Some(names)) => Some(named(names, cas, tls)?),
+        // Nobody gets so far under Mutual without a certificate: a verified caller that nobody knows.
+        (None, None) if tls.mode == TlsMode::Mutual => Some(PeerCertificate { ca: cas.first().map(ClientCa::name).unwrap_or_default().into(), ..PeerCertificate::default() }),
+        (None, None) => None,
+    };
+    Ok(Peer { address: input.ip.map(|ip| ip.to_canonical()), certificate })
+}
+
+fn chain(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    chain.ok().filter(|chain| !chain.is_empty()).context("`peer.certificate` holds no certificate in PEM")
+}
+
+/// The handshake would fail where no CA vouches: then there is no request to decide about.
+fn verified(pem: &str, cas: &[ClientCa], tls: &Tls, now: Option<Timestamp>) -> anyhow::Result<Option<PeerCertificate>> {
+    let now = now.context("a certificate is verified: give the time as `now`")?;
+    let since_epoch = Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or(0));
+    let chain = chain(pem)?;
+    let (leaf, intermediates) = chain.split_first().context("no certificate")?;
+    let peer = verify(cas, &tls.trust_domain, leaf, intermediates, since_epoch);
+    peer.map(Some).map_err(|fault| anyhow::anyhow!("the TLS handshake would fail for `peer.certificate`: {fault}"))
+}
+
+fn taken_as_verified(pem: &str, cas: &[ClientCa], tls: &Tls) -> anyhow::Result<PeerCertificate> {
+    let ca = cas.first().context("the policy has no CA")?;
+    let chain = chain(pem)?;
+    let leaf = chain.first().context("no certificate")?;
+    Ok(policy::certificate::names_of(leaf, ca, &tls.trust_domain)?)
+}
+
+fn named(names: &PeerNames, cas: &[ClientCa], tls: &Tls) -> anyhow::Result<PeerCertificate> {
+    let ca = match &names.ca {
+        Some(name) => cas.iter().find(|ca| ca.name() == name).with_context(|| format!("the policy has no CA `{name}`"))?,
+        None => cas.iter().find(|ca| ca.is_built_in()).context("the policy has no built-in CA: name one as `ca`")?,
+    };
+    let account = names.service_account.as_ref().map(|account| {
+        let (namespace, name) = account.split_once('/').unwrap_or((account, ""));
+        format!("spiffe://{}/ns/{namespace}/sa/{name}", tls.trust_domain)
+    });
+    let uris = names.spiffe.iter().chain(&account).map(String::as_str);
+    let peer = identify(uris, names.dns.iter().map(String::as_str), ca.is_built_in(), &tls.trust_domain);
+    Ok(PeerCertificate { ca: ca.name().into(), ..peer })
+}

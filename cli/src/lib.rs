@@ -1,0 +1,11 @@
+//! `doorward`, the command line: check, explain, test, run and demonstrate policies.
+
+pub mod args;
+pub mod check;
+pub mod dev;
+pub mod explain;
+pub mod load;
+pub mod output;
+pub mod snapshot;
+pub mod test;
+pub mod token;

@@ -1,0 +1,185 @@
+//! From a policy as users write it to what decides: references resolved, defaults filled in, every fault found in one run.
+
+mod access;
+mod certificates;
+mod forward;
+mod issuers;
+mod rules;
+mod sink;
+mod tls;
+mod units;
+
+use std::collections::BTreeMap;
+
+use crds::{ApiAuthPolicy, IntOrString};
+use policy::ruleset::Ruleset;
+use policy::wire::{Body, KeysMessage, PathOptions, PolicyName};
+use serde_json::Value;
+
+use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::shape;
+use crate::source::Document;
+use sink::Sink;
+
+/// What the operator's settings decide for every policy.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The SPIFFE trust domain of the built-in CA.
+    pub trust_domain: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { trust_domain: "cluster.local".to_owned() }
+    }
+}
+
+/// The ConfigMaps that policies may refer to.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigMaps(BTreeMap<(String, String), BTreeMap<String, String>>);
+
+impl ConfigMaps {
+    /// Takes a ConfigMap from its JSON; false where it is another kind.
+    pub fn add(&mut self, object: &Value) -> bool {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        let (Some("v1"), Some("ConfigMap"), Some(name)) = (text("/apiVersion"), text("/kind"), text("/metadata/name"))
+        else {
+            return false;
+        };
+        let namespace = text("/metadata/namespace").unwrap_or(DEFAULT_NAMESPACE);
+        let data = object.get("data").and_then(Value::as_object).into_iter().flatten();
+        let data = data.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect();
+        self.0.insert((namespace.to_owned(), name.to_owned()), data);
+        true
+    }
+
+    fn get(&self, namespace: &str, name: &str) -> Option<&BTreeMap<String, String>> {
+        self.0.get(&(namespace.to_owned(), name.to_owned()))
+    }
+}
+
+/// The namespace of an object that names none, as `kubectl` takes it without a context.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// A policy that can decide.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The policy as written.
+    pub policy: ApiAuthPolicy,
+    /// What travels.
+    pub body: Body,
+    /// What decides.
+    pub ruleset: Ruleset,
+    /// The keys that are part of the policy or of ConfigMaps.
+    pub keys: Vec<KeysMessage>,
+    /// The protected port, where the policy names one.
+    pub port: Option<IntOrString>,
+    /// The generation of the object; 0 where it has none.
+    pub generation: i64,
+}
+
+/// Compiles a policy. There is none where one of the diagnostics is an error.
+pub fn compile(
+    document: &Document,
+    config_maps: &ConfigMaps,
+    settings: &Settings,
+) -> (Option<Compiled>, Vec<Diagnostic>) {
+    let (policy, mut found) = shape::parse(document);
+    let Some(policy) = policy else { return (None, found) };
+    let mut sink = Sink::new(document);
+    let compiled = lower(policy, config_maps, settings, &mut sink);
+    found.extend(sink.into_found());
+    let refused = found.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
+    (compiled.filter(|_| !refused), found)
+}
+
+/// What the parts of a policy are lowered with.
+struct Context<'a> {
+    policy: &'a ApiAuthPolicy,
+    namespace: &'a str,
+    config_maps: &'a ConfigMaps,
+    settings: &'a Settings,
+}
+
+impl Context<'_> {
+    /// The text under a key of a ConfigMap; a fault where it is not there.
+    fn text(&self, name: &str, key: &str, pointer: &str, sink: &mut Sink) -> Option<&str> {
+        let Some(data) = self.config_maps.get(self.namespace, name) else {
+            let hint = format!("create ConfigMap {}/{name}, or give the file that holds it with -f", self.namespace);
+            sink.error(
+                &format!("{pointer}/configMapName"),
+                Code::MissingReference,
+                format!("there is no ConfigMap `{name}` in namespace `{}`", self.namespace),
+                &hint,
+            );
+            return None;
+        };
+        let text = data.get(key).map(String::as_str);
+        if text.is_none() {
+            let known = data.keys().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+            sink.error(
+                &format!("{pointer}/key"),
+                Code::MissingReference,
+                format!("ConfigMap `{name}` has no key `{key}`"),
+                &format!("it has {known}"),
+            );
+        }
+        text
+    }
+}
+
+fn lower(policy: ApiAuthPolicy, config_maps: &ConfigMaps, settings: &Settings, sink: &mut Sink) -> Option<Compiled> {
+    let namespace = policy.metadata.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
+    let context = Context { policy: &policy, namespace: &namespace, config_maps, settings };
+    let spec = &policy.spec;
+    check_selector(&policy, sink);
+    let tls = tls::lower(&context, sink);
+    let (issuers, keys) = issuers::lower(&context, sink);
+    let rules = rules::lower(&context, &tls, sink);
+    let body = Body {
+        policy: PolicyName { namespace: namespace.clone(), name: policy.metadata.name.clone().unwrap_or_default() },
+        tls,
+        issuers,
+        rules,
+        forward: forward::lower(&context, sink),
+        paths: paths(spec.paths.as_ref()),
+    };
+    if sink.has_errors() {
+        return None;
+    }
+    let ruleset = match Ruleset::new(&body) {
+        Ok(ruleset) => ruleset,
+        Err(fault) => {
+            // Everything that it looks for was looked for above, with places; what slips through is still refused.
+            sink.error("/spec", Code::Unusable, fault.to_string(), "");
+            return None;
+        }
+    };
+    let (port, generation) = (spec.port.clone(), policy.metadata.generation.unwrap_or(0));
+    Some(Compiled { body, ruleset, keys, port, generation, policy })
+}
+
+fn check_selector(policy: &ApiAuthPolicy, sink: &mut Sink) {
+    let selector = &policy.spec.selector;
+    let labels = selector.match_labels.as_ref().is_some_and(|labels| !labels.is_empty());
+    let expressions = selector.match_expressions.as_ref().is_some_and(|expressions| !expressions.is_empty());
+    if !labels && !expressions {
+        let hint = "name the pods' labels: `selector: {matchLabels: {app: NAME}}`";
+        sink.error(
+            "/spec/selector",
+            Code::EmptySelector,
+            "an empty selector would protect every pod of the namespace by accident",
+            hint,
+        );
+    }
+}
+
+fn paths(paths: Option<&crds::Paths>) -> PathOptions {
+    PathOptions {
+        case_insensitive: paths.and_then(|paths| paths.case) == Some(crds::PathCase::Insensitive),
+        encoded_slash: paths.and_then(|paths| paths.encoded_slash) == Some(crds::EncodedSlash::Verbatim),
+    }
+}
+
+#[cfg(test)]
+mod tests;

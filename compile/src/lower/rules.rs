@@ -1,0 +1,96 @@
+//! `spec.rules`: each rule on its own, then what only shows when they stand side by side.
+
+mod together;
+
+use policy::ruleset::{Template, is_forwardable_method, is_host_pattern};
+use policy::wire::{Rule, Tls};
+
+use super::sink::Sink;
+use super::units::network;
+use super::{Context, access};
+use crate::diagnostic::{Code, quoted};
+
+/// A rule and its template, where that can be used.
+struct Lowered {
+    rule: Rule,
+    template: Option<Template>,
+}
+
+pub(super) fn lower(context: &Context, tls: &Tls, sink: &mut Sink) -> Vec<Rule> {
+    let rules: Vec<_> = context
+        .policy
+        .spec
+        .rules
+        .iter()
+        .enumerate()
+        .map(|(index, rule)| lower_one(context, tls, rule, index, sink))
+        .collect();
+    together::check(&rules, sink);
+    rules.into_iter().map(|lowered| lowered.rule).collect()
+}
+
+fn lower_one(context: &Context, tls: &Tls, rule: &crds::Rule, index: usize, sink: &mut Sink) -> Lowered {
+    let pointer = format!("/spec/rules/{index}");
+    let template = template(&rule.path, &format!("{pointer}/path"), sink);
+    for (index, method) in rule.methods.iter().enumerate() {
+        check_method(method, &format!("{pointer}/methods/{index}"), sink);
+    }
+    let hosts = rule
+        .hosts
+        .iter()
+        .enumerate()
+        .map(|(index, text)| host(text, &format!("{pointer}/hosts/{index}"), sink))
+        .collect();
+    let mut ips = Vec::with_capacity(rule.ips.len());
+    for (index, text) in rule.ips.iter().enumerate() {
+        match network(text) {
+            Ok(network) => ips.push(network),
+            Err(hint) => sink.error(
+                &format!("{pointer}/ips/{index}"),
+                Code::BadNetwork,
+                format!("{} is no network", quoted(text)),
+                &hint,
+            ),
+        }
+    }
+    let access = access::lower(context, tls, rule, template.as_ref(), &pointer, sink);
+    Lowered { rule: Rule { path: rule.path.clone(), methods: rule.methods.clone(), hosts, access, ips }, template }
+}
+
+fn template(path: &str, pointer: &str, sink: &mut Sink) -> Option<Template> {
+    match Template::parse(path) {
+        Ok(template) => Some(template),
+        Err(fault) => {
+            sink.error(
+                pointer,
+                Code::BadTemplate,
+                format!("{} is no path template: {fault}", quoted(path)),
+                "write it like `/orders/{id}` or `/files/**`",
+            );
+            None
+        }
+    }
+}
+
+fn check_method(method: &str, pointer: &str, sink: &mut Sink) {
+    if is_forwardable_method(method) {
+        return;
+    }
+    let upper = method.to_ascii_uppercase();
+    let hint = if is_forwardable_method(&upper) {
+        format!("write `{upper}`")
+    } else {
+        "leave it out: it never reaches the application".to_owned()
+    };
+    sink.error(pointer, Code::BadMethod, format!("{} is no method that can pass", quoted(method)), &hint);
+}
+
+/// A host as it is compared: in lower case, without final dot.
+fn host(text: &str, pointer: &str, sink: &mut Sink) -> String {
+    let canonical = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    if !is_host_pattern(&canonical) {
+        let hint = "write a host name without port, or `*.` and the name that it must be below: `*.example.com`";
+        sink.error(pointer, Code::BadHost, format!("{} is no host", quoted(text)), hint);
+    }
+    canonical
+}

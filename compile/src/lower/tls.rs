@@ -1,0 +1,78 @@
+//! `spec.tls`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use policy::wire::{ClientCa, Tls, TlsMode, TlsVersion};
+
+use super::Context;
+use super::certificates;
+use super::sink::Sink;
+use crate::diagnostic::Code;
+
+/// The name of the built-in CA where a policy lists none.
+pub(super) const DEFAULT_CA: &str = "cluster";
+
+pub(super) fn lower(context: &Context, sink: &mut Sink) -> Tls {
+    let tls = &context.policy.spec.tls;
+    let mut client_cas: Vec<ClientCa> = Vec::new();
+    for (index, ca) in tls.client_cas.iter().enumerate() {
+        let lowered = client_ca(context, ca, &format!("/spec/tls/clientCAs/{index}"), sink);
+        check_shared(&client_cas, &lowered, index, sink);
+        client_cas.push(lowered);
+    }
+    if client_cas.is_empty() {
+        client_cas.push(ClientCa { name: DEFAULT_CA.to_owned(), built_in: true, certificates: Vec::new() });
+    }
+    Tls {
+        mode: match tls.mode {
+            crds::TlsMode::Mutual => TlsMode::Mutual,
+            crds::TlsMode::Optional => TlsMode::Optional,
+        },
+        min_version: match tls.min_version {
+            None | Some(crds::TlsVersion::V1_2) => TlsVersion::Tls12,
+            Some(crds::TlsVersion::V1_3) => TlsVersion::Tls13,
+        },
+        trust_domain: context.settings.trust_domain.clone(),
+        client_cas,
+    }
+}
+
+fn client_ca(context: &Context, ca: &crds::ClientCa, pointer: &str, sink: &mut Sink) -> ClientCa {
+    let certificates = match (&ca.config_map_name, &ca.key) {
+        (Some(name), Some(key)) => {
+            let what = format!("`{key}` of ConfigMap `{name}`");
+            let pem = context.text(name, key, pointer, sink);
+            pem.map(|pem| certificates::read(pem, &what, &format!("{pointer}/key"), sink)).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    let certificates = certificates.iter().map(|certificate| STANDARD.encode(certificate)).collect();
+    ClientCa { name: ca.name.clone(), built_in: ca.built_in == Some(true), certificates }
+}
+
+/// Under two names one anchor would leave open which of them vouched.
+fn check_shared(earlier: &[ClientCa], ca: &ClientCa, index: usize, sink: &mut Sink) {
+    let pointer = format!("/spec/tls/clientCAs/{index}");
+    for other in earlier {
+        let both_built_in = ca.built_in && other.built_in;
+        let shared = ca
+            .certificates
+            .iter()
+            .any(|certificate| other.certificates.iter().any(|theirs| same_anchor(certificate, theirs)));
+        if both_built_in || shared {
+            let message = format!("CA `{}` holds a trust anchor of CA `{}`", ca.name, other.name);
+            sink.error(
+                &pointer,
+                Code::SharedAnchor,
+                message,
+                "list each authority once, so that it is clear who vouches for a caller",
+            );
+        }
+    }
+}
+
+/// Two certificates of one authority's key are one anchor, whatever else they say.
+fn same_anchor(one: &str, other: &str) -> bool {
+    let key = |text: &str| STANDARD.decode(text).ok().and_then(|der| policy::certificate::public_key(&der));
+    one == other || key(one).is_some_and(|one| Some(one) == key(other))
+}

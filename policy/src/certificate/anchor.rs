@@ -1,0 +1,59 @@
+//! Whether a certificate may vouch for others at all (RFC 5280, section 4.2.1).
+
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::public_key::PublicKey;
+
+/// Why a certificate is no trust anchor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnchorFault {
+    /// Not X.509.
+    #[error("it cannot be read")]
+    Malformed,
+    /// Basic constraints without the CA flag.
+    #[error("it is not the certificate of a CA")]
+    NotACa,
+    /// A key usage that does not allow to sign certificates.
+    #[error("its key usage lacks `keyCertSign`")]
+    KeyUsage,
+    /// A key that is too short or of an unknown kind.
+    #[error("its key is no RSA key of 2048 to 8192 bits, no P-256 or P-384 and no Ed25519 key")]
+    Weak,
+}
+
+/// Checks a certificate that is to be trusted as a CA.
+///
+/// # Errors
+/// See [`AnchorFault`].
+pub fn check_anchor(der: &[u8]) -> Result<(), AnchorFault> {
+    let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| AnchorFault::Malformed)?;
+    if !rest.is_empty() || webpki::anchor_from_trusted_cert(&der.into()).is_err() {
+        return Err(AnchorFault::Malformed);
+    }
+    if !certificate.basic_constraints().ok().flatten().is_some_and(|constraints| constraints.value.ca) {
+        return Err(AnchorFault::NotACa);
+    }
+    match certificate.key_usage() {
+        Ok(Some(usage)) if !usage.value.key_cert_sign() => return Err(AnchorFault::KeyUsage),
+        Ok(_) => {}
+        Err(_) => return Err(AnchorFault::Malformed),
+    }
+    if has_sound_key(&certificate) { Ok(()) } else { Err(AnchorFault::Weak) }
+}
+
+/// The public key of a certificate, DER: what two certificates of one authority share.
+#[must_use]
+pub fn public_key(der: &[u8]) -> Option<Vec<u8>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate.public_key().raw.to_vec())
+}
+
+fn has_sound_key(certificate: &X509Certificate) -> bool {
+    /// Ed25519 (RFC 8410, section 3).
+    const ED25519: &str = "1.3.101.112";
+    let key = certificate.public_key();
+    match key.parsed() {
+        Ok(PublicKey::RSA(rsa)) => (2048..=8192).contains(&rsa.key_size()),
+        Ok(PublicKey::EC(point)) => matches!(point.key_size(), 256 | 384),
+        _ => key.algorithm.algorithm.to_id_string() == ED25519,
+    }
+}

@@ -4,10 +4,12 @@ mod answer;
 mod lines;
 mod peer;
 mod request;
+mod text;
 
 pub use answer::{Answer, Forward, RuleRef};
+pub use text::write_text;
 pub use lines::{Lines, answer_lines};
-pub use request::{AssumedIdentity, Header, PeerInput, PeerNames, Request, Workload};
+pub use request::{AssumedIdentity, Header, Moment, PeerInput, PeerNames, Request, Workload};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +51,12 @@ impl Judge {
     pub fn new(policies: Vec<Compiled>, named: &NamedCas) -> anyhow::Result<Self> {
         let policies = policies.into_iter().map(|compiled| Judged::new(compiled, named)).collect::<anyhow::Result<_>>()?;
         Ok(Self { policies })
+    }
+
+    /// The hosts that rules name, wildcards with a label before them, in order.
+    pub fn hosts(&self) -> impl Iterator<Item = String> {
+        let rules = self.policies.iter().flat_map(|judged| &judged.compiled.body.rules);
+        rules.flat_map(|rule| &rule.hosts).map(|host| host.replacen('*', "any", 1))
     }
 
     /// Answers one request.

@@ -9,7 +9,7 @@ use serde_json::Value;
 /// `UPDATE=1 cargo test -p crds` writes the file instead of comparing it.
 #[test]
 fn committed_manifest_is_current() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/doorward.dev_apiauthpolicies.yaml");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("doorward.dev_apiauthpolicies.yaml");
     let manifest = crds::manifest().unwrap();
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&file, &manifest).unwrap();

@@ -1,0 +1,88 @@
+//! `doorward test`: policy tests, written by users; our own corpus has the same form.
+
+mod expect;
+mod report;
+mod suite;
+
+pub use expect::{Allow, Deny, DenyText, Expect, differences};
+pub use suite::{Case, DEFAULT_NOW, Suite};
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::explain::{Answer, Judge, NamedCas, Request};
+use crate::load;
+use crate::output::{Exit, Format};
+use report::{Outcome, Verdict};
+
+/// What `test` is given.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files with tests
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where a file holds no tests, or a policy is refused.
+pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let mut outcomes = Vec::new();
+    for file in &args.files {
+        let suite = Suite::read(file)?;
+        outcomes.extend(run_suite(&suite).with_context(|| format!("`{}`", file.display()))?);
+    }
+    report::write(out, &outcomes, args.output)?;
+    let failed = outcomes.iter().any(|outcome| outcome.verdict != Verdict::Passed);
+    Ok(if failed { Exit::Refused } else { Exit::Ok })
+}
+
+/// The policies of a suite, ready to decide.
+///
+/// # Errors
+/// Where a policy is refused, or a file cannot be read.
+pub fn judge(suite: &Suite) -> anyhow::Result<Judge> {
+    let (policies, _) = load::load_usable(&suite.policies)?;
+    Judge::new(policies, &NamedCas::new())
+}
+
+fn run_suite(suite: &Suite) -> anyhow::Result<Vec<Outcome>> {
+    let judge = judge(suite)?;
+    Ok(suite.tests.iter().map(|case| run_case(&judge, case, &suite.file)).collect())
+}
+
+fn run_case(judge: &Judge, case: &Case, file: &Path) -> Outcome {
+    let request = with_host(judge, case);
+    let answer = judge.answer(&request);
+    let verdict = match &answer {
+        Err(error) => Verdict::Failed(vec![format!("{error:#}")]),
+        Ok(answer) => match differences(case, answer) {
+            differences if differences.is_empty() => Verdict::Passed,
+            differences => Verdict::Failed(differences),
+        },
+    };
+    Outcome { file: file.to_owned(), line: case.line, name: case.name.clone(), expect: case.expect.clone(), verdict, answer: answer.ok() }
+}
+
+/// The request of a case with a Host: its own, or the first of the policy's by which a rule is found, or `localhost`.
+#[must_use]
+pub fn with_host(judge: &Judge, case: &Case) -> Request {
+    let named = case.request.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"));
+    if named {
+        return case.request.clone();
+    }
+    let at = |host: &str| {
+        let mut request = case.request.clone();
+        request.headers.insert(0, ("host".to_owned(), host.to_owned()));
+        request
+    };
+    let finds_rule = |request: &Request| judge.answer(request).is_ok_and(|answer: Answer| answer.code != Some("no_rule"));
+    let hosts = std::iter::once("localhost".to_owned()).chain(judge.hosts());
+    hosts.map(|host| at(&host)).find(finds_rule).unwrap_or_else(|| at("localhost"))
+}

@@ -1,0 +1,128 @@
+//! What a test expects, and how an answer differs from it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Case;
+use crate::explain::Answer;
+
+/// The expected decision.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Expect {
+    /// The request passes.
+    Allow(Allow),
+    /// It is refused.
+    Deny(DenyText),
+}
+
+/// A refusal, in short or in full.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum DenyText {
+    /// `code` or `code/detail`.
+    Short(String),
+    /// Every part.
+    Full(Deny),
+}
+
+/// What a request that passes must have; what is left out is not looked at.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Allow {
+    /// Headers that the application gets; null: it does not get them.
+    pub headers: BTreeMap<String, Option<String>>,
+    /// The target that the application gets.
+    pub target: Option<String>,
+    /// The position of the rule.
+    pub rule: Option<usize>,
+    /// Fields of the client that are removed.
+    pub removed: Vec<String>,
+}
+
+/// What a refusal must have; what is left out is not looked at.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deny {
+    /// The code.
+    pub code: Option<String>,
+    /// The detail.
+    pub detail: Option<String>,
+    /// The status.
+    pub status: Option<u16>,
+    /// The position of the rule.
+    pub rule: Option<usize>,
+    /// A text in the challenge.
+    pub challenge: Option<String>,
+    /// Whether it is let pass all the same.
+    pub audit: Option<bool>,
+}
+
+impl DenyText {
+    /// In full.
+    #[must_use]
+    pub fn full(&self) -> Deny {
+        match self {
+            Self::Full(deny) => deny.clone(),
+            Self::Short(text) => {
+                let (code, detail) = text.split_once('/').map_or((text.as_str(), None), |(code, detail)| (code, Some(detail)));
+                Deny { code: Some(code.to_owned()), detail: detail.map(str::to_owned), ..Deny::default() }
+            }
+        }
+    }
+}
+
+/// How an answer differs from what a case expects, a line each.
+#[must_use]
+pub fn differences(case: &Case, answer: &Answer) -> Vec<String> {
+    let mut found = Differences(Vec::new());
+    let rule = answer.rule.as_ref().map(|rule| rule.index);
+    match &case.expect {
+        Expect::Allow(allow) => {
+            found.compare("effect", Some("allow"), &answer.effect);
+            found.compare("rule", allow.rule.map(Some), &rule);
+            allow_differences(&mut found, allow, case, answer);
+        }
+        Expect::Deny(deny) => {
+            let deny = deny.full();
+            if deny.audit != Some(true) {
+                found.compare("effect", Some("deny"), &answer.effect);
+            }
+            found.compare("code", deny.code.as_deref().map(Some), &answer.code);
+            found.compare("detail", deny.detail.as_deref().map(Some), &answer.detail);
+            found.compare("status", deny.status, &answer.status);
+            found.compare("rule", deny.rule.map(Some), &rule);
+            found.compare("audit", deny.audit, &answer.audit);
+            let challenge = answer.challenge.as_deref().unwrap_or_default();
+            if deny.challenge.as_deref().is_some_and(|wanted| !challenge.contains(wanted)) {
+                found.compare("challenge", deny.challenge.as_deref(), &challenge);
+            }
+        }
+    }
+    found.0
+}
+
+fn allow_differences(found: &mut Differences, allow: &Allow, case: &Case, answer: &Answer) {
+    let Some(forward) = &answer.forward else { return };
+    found.compare("target", allow.target.as_ref(), &&forward.target);
+    for name in &allow.removed {
+        found.compare(&format!("removed `{name}`"), Some(true), &forward.removed.iter().any(|removed| removed == name));
+    }
+    for (name, wanted) in &allow.headers {
+        let set = forward.set.iter().find(|(set, _)| set == name).map(|(_, value)| value);
+        let removed = forward.removed.iter().any(|removed| removed == name);
+        let sent = case.request.headers.iter().find(|(sent, _)| !removed && sent.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        found.compare(&format!("header `{name}`"), Some(wanted.as_ref()), &set.or(sent));
+    }
+}
+
+struct Differences(Vec<String>);
+
+impl Differences {
+    fn compare<T: PartialEq + Serialize>(&mut self, what: &str, wanted: Option<T>, got: &T) {
+        let Some(wanted) = wanted.filter(|wanted| wanted != got) else { return };
+        let text = |value: &T| serde_json::to_string(value).unwrap_or_default();
+        self.0.push(format!("{what}: expected {}, got {}", text(&wanted), text(got)));
+    }
+}

@@ -1,0 +1,128 @@
+//! Every bound and every time of the proxy, with what it is derived from. No library default stays implicit.
+
+use policy::request::SizeLimits;
+use std::time::Duration;
+
+/// The bounds that a policy, a flag or a test may change.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How large a request may be (`spec.limits.headers` and `spec.limits.body`).
+    pub size: SizeLimits,
+    /// Connections at once over all workers. One costs about 45 KiB (rustls and hyper), so this many stay below 256 MiB.
+    pub connections: usize,
+    /// From the first byte of a connection to the end of its TLS handshake: three round trips on a bad mobile link.
+    pub handshake: Duration,
+    /// From the first byte of a request head to its last. Heads are one or two packets.
+    pub head: Duration,
+    /// From a request's head to the last byte of its body or the response head, whichever is first; then once more from the
+    /// end of the body to the response head (`spec.limits.requestTimeout`).
+    pub request: Duration,
+    /// Without a byte in either direction: between requests, within bodies, in tunnels (`spec.limits.idleTimeout`).
+    pub idle: Duration,
+    /// For a TCP connection to the application, which is in the same pod: beyond a second it is not coming up.
+    pub connect: Duration,
+    /// How long a connection to the application is kept for the next request. Node closes idle ones after 5 s; a request
+    /// that meets the close would be lost.
+    pub pool_idle: Duration,
+    /// Idle connections to the application for each worker: as many as requests that it has in flight at a busy time.
+    pub pool: usize,
+    /// Bytes of verified tokens that each worker keeps; a token with its claims takes about 3 KiB, so 10,000 callers fit.
+    pub token_cache: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            size: SizeLimits::default(),
+            connections: 5_000,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            request: Duration::from_secs(60),
+            idle: Duration::from_secs(300),
+            connect: Duration::from_secs(2),
+            pool_idle: Duration::from_secs(4),
+            pool: 256,
+            token_cache: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// The largest `limits.headers`; the parsers' own bounds stand above it, so that our answer comes first.
+pub const MAX_HEADERS: usize = 48 * 1024;
+
+/// The buffer of an HTTP/1 connection in each direction: a head of [`MAX_HEADERS`] with some air, and one answer of the
+/// usual size in one piece; hyper grows to it only where a connection uses it.
+pub const H1_BUFFER: usize = 64 * 1024;
+/// Fields of an HTTP/1 head. This is hyper's own bound: setting any value, even this one, makes it allocate for every
+/// request, so it is written here and not set. A head with more gets a bare 431 from the parser.
+pub const H1_FIELDS: usize = 100;
+
+/// Streams of one HTTP/2 connection at once: what browsers and gRPC clients open, and all that one caller may occupy.
+pub const H2_STREAMS: u32 = 100;
+/// Bytes of a body that a caller may send ahead on one stream.
+pub const H2_STREAM_WINDOW: u32 = 64 * 1024;
+/// Bytes of all bodies that a caller may send ahead on one connection: what it can make us hold.
+pub const H2_CONNECTION_WINDOW: u32 = 256 * 1024;
+/// Bytes of one frame (the smallest that RFC 9113, section 4.2, allows to ask for).
+pub const H2_FRAME: u32 = 16 * 1024;
+/// Bytes of a decoded head, each field counted with 32 more (RFC 9113, section 6.5.2).
+pub const H2_HEADERS: u32 = 64 * 1024;
+/// Bytes of the table by which heads are compressed (RFC 7541, section 4.2; its default).
+pub const H2_HEADER_TABLE: u32 = 4096;
+/// Streams that a caller opened and reset before we looked: beyond, it is a rapid reset attack (CVE-2023-44487).
+pub const H2_PENDING_RESETS: usize = 20;
+/// Streams that we had to reset for a caller's faults: beyond, it is a MadeYouReset attack (CVE-2025-8671).
+pub const H2_LOCAL_RESETS: usize = 100;
+/// Bytes of an answer that wait for one stream's window.
+pub const H2_SEND_BUFFER: usize = 64 * 1024;
+/// How often a silent HTTP/2 connection is asked whether it is still there.
+pub const H2_PING_INTERVAL: Duration = Duration::from_secs(60);
+/// How long it may take to answer that.
+pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Plaintext that rustls holds for a connection that is not read: four records.
+pub const TLS_BUFFER: usize = 64 * 1024;
+/// Connections that the kernel holds for us before they are accepted.
+pub const BACKLOG: i32 = 1024;
+/// After an accept that failed (no descriptors left): long enough to cost nothing, short enough to recover at once.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// For the fixed answer to plaintext, and for what a caller still sends meanwhile.
+pub const PLAINTEXT_LINGER: Duration = Duration::from_secs(1);
+/// Bytes read and thrown away while a plaintext caller reads that answer.
+pub const PLAINTEXT_DRAIN: usize = 64 * 1024;
+/// For the open streams of a connection that is to end.
+pub const CLOSING: Duration = Duration::from_secs(5);
+/// What `Retry-After` says where configuration or keys are on their way, in seconds.
+pub const RETRY_AFTER: &str = "5";
+
+/// How often the snapshot file is looked at: half of what a change may take to be in force leaves room for slow disks.
+pub const FILE_CHECK: Duration = Duration::from_millis(100);
+/// Connections to the admin port at once: the kubelet and a scraper use a handful.
+pub const ADMIN_CONNECTIONS: usize = 32;
+/// Bytes of a request head on the admin port (hyper allows no less).
+pub const ADMIN_BUFFER: usize = 8192;
+/// For a whole connection to the admin port.
+pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+const _: () = {
+    assert!(MAX_HEADERS < H1_BUFFER, "our 431 comes before the parser's");
+    assert!(MAX_HEADERS < H2_HEADERS as usize, "our 431 comes before the parser's");
+    assert!(MAX_HEADERS >= 32 * 1024, "the default of limits.headers is allowed");
+    assert!(H2_STREAM_WINDOW <= H2_CONNECTION_WINDOW, "one stream never needs more than its connection may");
+    assert!(H2_FRAME <= H2_STREAM_WINDOW, "a frame fits its window");
+    assert!(policy::token::MAX_TOKEN_BYTES < 32 * 1024, "the largest token fits a head");
+    assert!(ADMIN_BUFFER >= 8192, "hyper's minimum");
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_keep_their_relations() {
+        let limits = Limits::default();
+        assert!(limits.size.headers <= MAX_HEADERS as u64);
+        assert!(limits.pool_idle < Duration::from_secs(5), "below Node's");
+        assert!(limits.connect < limits.request && limits.head < limits.request && limits.request < limits.idle);
+    }
+}

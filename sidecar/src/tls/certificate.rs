@@ -1,0 +1,64 @@
+//! The certificate that callers see, and certificates from files.
+
+use super::provider;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::{Path, PathBuf};
+
+/// A chain and its key, found to belong together.
+#[derive(Debug)]
+pub struct ServerCertificate(CertifiedKey);
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file that cannot be read, or holds no PEM of the wanted kind.
+    #[error("`{}` cannot be read as PEM", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: rustls_pki_types::pem::Error,
+    },
+    /// A file without a certificate.
+    #[error("`{}` holds no certificate", .0.display())]
+    Empty(PathBuf),
+    /// A chain or key that cannot be used, or that do not belong together.
+    #[error("certificate and key cannot be used together")]
+    Pair(#[from] rustls::Error),
+}
+
+impl ServerCertificate {
+    /// From memory, the end entity first.
+    ///
+    /// # Errors
+    /// Where chain and key cannot be used together.
+    pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, CertificateError> {
+        Ok(Self(CertifiedKey::from_der(chain, key, &provider())?))
+    }
+
+    /// From two PEM files.
+    ///
+    /// # Errors
+    /// Where one cannot be read, or they cannot be used together.
+    pub fn from_files(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
+        let certificates = certificates_in(chain)?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|source| CertificateError::File { path: key.to_owned(), source })?;
+        Self::new(certificates, key)
+    }
+
+    pub(crate) fn into_inner(self) -> CertifiedKey {
+        self.0
+    }
+}
+
+/// The certificates in a PEM file, at least one.
+///
+/// # Errors
+/// Where the file cannot be read or holds none.
+pub fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let fault = |source| CertificateError::File { path: path.to_owned(), source };
+    let certificates = CertificateDer::pem_file_iter(path).map_err(fault)?.collect::<Result<Vec<_>, _>>().map_err(fault)?;
+    if certificates.is_empty() { Err(CertificateError::Empty(path.to_owned())) } else { Ok(certificates) }
+}

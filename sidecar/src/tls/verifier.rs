@@ -1,0 +1,74 @@
+//! The verifier of one connection's client certificate.
+
+use crate::clock::Clock;
+use crate::state::ClientCas;
+use policy::certificate::CertificateFault;
+use policy::peer::PeerCertificate;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use std::sync::{Arc, OnceLock};
+
+/// Verifies against the CAs that were in force when the connection came, and keeps what was proven.
+#[derive(Debug)]
+pub(crate) struct PeerVerifier {
+    cas: Arc<ClientCas>,
+    mandatory: bool,
+    provider: Arc<CryptoProvider>,
+    clock: Clock,
+    proven: OnceLock<PeerCertificate>,
+}
+
+impl PeerVerifier {
+    pub(super) fn new(cas: Arc<ClientCas>, mandatory: bool, provider: Arc<CryptoProvider>, clock: Clock) -> Self {
+        Self { cas, mandatory, provider, clock, proven: OnceLock::new() }
+    }
+
+    /// What the certificate proves; to be asked only after the handshake, which proves that the caller holds its key.
+    pub(crate) fn proven(&self) -> Option<&PeerCertificate> {
+        self.proven.get()
+    }
+
+    /// The CAs that it was verified against.
+    pub(crate) fn cas(&self) -> &Arc<ClientCas> {
+        &self.cas
+    }
+}
+
+impl ClientCertVerifier for PeerVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.cas.hints()
+    }
+
+    fn verify_client_cert(&self, end_entity: &CertificateDer, intermediates: &[CertificateDer], _: UnixTime) -> Result<ClientCertVerified, Error> {
+        let fault = |fault: CertificateFault| {
+            Error::InvalidCertificate(match fault {
+                CertificateFault::Malformed => CertificateError::BadEncoding,
+                CertificateFault::Untrusted => CertificateError::UnknownIssuer,
+                CertificateFault::Usage => CertificateError::InvalidPurpose,
+            })
+        };
+        let proven = self.cas.verify((end_entity, intermediates), self.clock.unix_time()).map_err(fault)?;
+        // A second certificate on one connection would be renegotiation, which rustls does not do.
+        self.proven.set(proven).map_err(|_| Error::General("a second client certificate".to_owned()))?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(&self, message: &[u8], certificate: &CertificateDer, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(&self, message: &[u8], certificate: &CertificateDer, signed: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use crate::explain::{self, Judge, PeerInput, Request, answer_lines, named_cas};
 use crate::load::{self, Refused};
 use crate::output::{Exit, Format, write_diagnostics, write_json};
-use crate::{check, snapshot, test, token};
+use crate::{check, demo, run, snapshot, test, token};
 
 /// Access control for any application in Kubernetes, from one object: check, explain, test and run its policies.
 #[derive(Debug, clap::Parser)]
@@ -20,6 +20,10 @@ pub struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// The whole story on this machine: a token issuer, a sample API, and the proxy before it
+    Demo(demo::Args),
+    /// Run the proxy from policy files, without Kubernetes
+    Run(run::Args),
     /// Compile policies and say what is found, with file, line and field
     Check(check::Args),
     /// Tell what is decided about a request, by which rule, and what every check saw
@@ -81,9 +85,11 @@ struct ExplainArgs {
 
 /// Runs what the command line asks for.
 #[must_use]
-pub fn run(cli: Cli) -> Exit {
+pub fn execute(cli: Cli) -> Exit {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let result = match cli.command {
+        Command::Demo(args) => demo::run(&args, &mut out),
+        Command::Run(args) => run::run(args, &mut out),
         Command::Check(args) => check::run(args, &mut out),
         Command::Explain(args) => run_explain(args, &mut out),
         Command::Test(args) => test::run(&args, &mut out),

@@ -7,9 +7,9 @@ mod request;
 mod text;
 
 pub use answer::{Answer, Forward, RuleRef};
-pub use text::write_text;
 pub use lines::{Lines, answer_lines};
 pub use request::{AssumedIdentity, Header, Moment, PeerInput, PeerNames, Request, Workload};
+pub use text::write_text;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,7 +49,8 @@ impl Judge {
     /// # Errors
     /// Where keys or certificates cannot be read.
     pub fn new(policies: Vec<Compiled>, named: &NamedCas) -> anyhow::Result<Self> {
-        let policies = policies.into_iter().map(|compiled| Judged::new(compiled, named)).collect::<anyhow::Result<_>>()?;
+        let policies =
+            policies.into_iter().map(|compiled| Judged::new(compiled, named)).collect::<anyhow::Result<_>>()?;
         Ok(Self { policies })
     }
 
@@ -79,7 +80,10 @@ impl Judge {
         if let ([only], None) = (self.policies.as_slice(), &request.workload) {
             return Ok(Some(only));
         }
-        let workload = request.workload.as_ref().context("several policies are given: add `workload` (namespace, labels), and `port`")?;
+        let workload = request
+            .workload
+            .as_ref()
+            .context("several policies are given: add `workload` (namespace, labels), and `port`")?;
         let mut selected = self.policies.iter().filter(|judged| judged.selects(workload, request.port));
         let first = selected.next();
         if let (Some(first), Some(second)) = (first, selected.next()) {
@@ -117,7 +121,9 @@ impl Judged {
             _ => true,
         };
         let namespace = &self.compiled.ruleset.policy().namespace;
-        same_port && *namespace == workload.namespace && compile::selects(&self.compiled.policy.spec.selector, &workload.labels)
+        same_port
+            && *namespace == workload.namespace
+            && compile::selects(&self.compiled.policy.spec.selector, &workload.labels)
     }
 
     fn answer(&self, request: &Request, mut head: Head) -> anyhow::Result<Answer> {
@@ -131,7 +137,8 @@ impl Judged {
         };
         let mut authenticate = Witness { judged: self, identity: request.identity.as_ref(), looked: false };
         let now = request.now.map(Timestamp::from);
-        let question = Question { ruleset, request: &canonical, peer: &peer, now: now.unwrap_or(Timestamp::from_millis(0)) };
+        let question =
+            Question { ruleset, request: &canonical, peer: &peer, now: now.unwrap_or(Timestamp::from_millis(0)) };
         let explained = explain(question, &mut authenticate);
         if authenticate.looked && now.is_none() {
             bail!("a token is looked at: give the time as `now`, such as \"2026-01-01T00:00:00Z\"");
@@ -192,7 +199,10 @@ pub fn named_cas(pairs: &[String]) -> anyhow::Result<NamedCas> {
         let (name, file) = pair.split_once('=').ok_or_else(|| anyhow!("`{pair}` is no NAME=FILE"))?;
         let pem = crate::load::read(file.as_ref())?;
         let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-        let certificates = certificates.ok().filter(|found| !found.is_empty()).with_context(|| format!("`{file}` holds no certificate in PEM"))?;
+        let certificates = certificates
+            .ok()
+            .filter(|found| !found.is_empty())
+            .with_context(|| format!("`{file}` holds no certificate in PEM"))?;
         named.entry(name.to_owned()).or_default().extend(certificates);
     }
     Ok(named)

@@ -2,10 +2,12 @@
 
 pub mod args;
 pub mod check;
+pub mod demo;
 pub mod dev;
 pub mod explain;
 pub mod load;
 pub mod output;
+pub mod run;
 pub mod snapshot;
 pub mod test;
 pub mod token;

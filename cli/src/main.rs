@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    cli::args::run(cli::args::Cli::parse()).into()
+    cli::args::execute(cli::args::Cli::parse()).into()
 }

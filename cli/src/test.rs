@@ -67,7 +67,14 @@ fn run_case(judge: &Judge, case: &Case, file: &Path) -> Outcome {
             differences => Verdict::Failed(differences),
         },
     };
-    Outcome { file: file.to_owned(), line: case.line, name: case.name.clone(), expect: case.expect.clone(), verdict, answer: answer.ok() }
+    Outcome {
+        file: file.to_owned(),
+        line: case.line,
+        name: case.name.clone(),
+        expect: case.expect.clone(),
+        verdict,
+        answer: answer.ok(),
+    }
 }
 
 /// The request of a case with a Host: its own, or the first of the policy's by which a rule is found, or `localhost`.
@@ -82,7 +89,8 @@ pub fn with_host(judge: &Judge, case: &Case) -> Request {
         request.headers.insert(0, ("host".to_owned(), host.to_owned()));
         request
     };
-    let finds_rule = |request: &Request| judge.answer(request).is_ok_and(|answer: Answer| answer.code != Some("no_rule"));
+    let finds_rule =
+        |request: &Request| judge.answer(request).is_ok_and(|answer: Answer| answer.code != Some("no_rule"));
     let hosts = std::iter::once("localhost".to_owned()).chain(judge.hosts());
     hosts.map(|host| at(&host)).find(finds_rule).unwrap_or_else(|| at("localhost"))
 }

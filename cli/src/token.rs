@@ -58,7 +58,8 @@ pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
 fn write_new(path: &PathBuf, text: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| format!("cannot make `{}`", path.display()))
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot make `{}`", path.display()))
 }
 
 fn members(pairs: &[String]) -> anyhow::Result<Map<String, Value>> {

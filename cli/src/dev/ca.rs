@@ -2,7 +2,8 @@
 
 use anyhow::Context as _;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls_pki_types::CertificateDer;
 
@@ -75,8 +76,10 @@ impl DevCa {
         let mut params = params("development")?;
         let dns = names.dns.iter().map(|name| Ok(SanType::DnsName(name.as_str().try_into()?)));
         let uris = names.uris.iter().map(|uri| Ok(SanType::URI(uri.as_str().try_into()?)));
-        let named = dns.chain(uris).collect::<Result<Vec<_>, rcgen::Error>>().context("a name that no certificate can hold")?;
-        params.subject_alt_names = named.into_iter().chain(names.ips.iter().map(|ip| SanType::IpAddress(*ip))).collect();
+        let named =
+            dns.chain(uris).collect::<Result<Vec<_>, rcgen::Error>>().context("a name that no certificate can hold")?;
+        params.subject_alt_names =
+            named.into_iter().chain(names.ips.iter().map(|ip| SanType::IpAddress(*ip))).collect();
         params.extended_key_usages = vec![usage];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let key = KeyPair::generate()?;

@@ -75,7 +75,18 @@ impl From<CheckReport> for Check {
 
 impl Answer {
     fn denied(status: u16, code: Option<&'static str>, detail: Option<&'static str>) -> Self {
-        Self { effect: "deny", status, code, detail, policy: None, rule: None, challenge: None, forward: None, checks: Vec::new(), audit: false }
+        Self {
+            effect: "deny",
+            status,
+            code,
+            detail,
+            policy: None,
+            rule: None,
+            challenge: None,
+            forward: None,
+            checks: Vec::new(),
+            audit: false,
+        }
     }
 
     /// A refusal of the HTTP parser: the bare status.
@@ -108,7 +119,17 @@ impl Answer {
             Decision::Granted(granted) => {
                 let (rule, audit) = (RuleRef::new(granted.rule()), granted.audited().is_some());
                 let forward = Some(Forward::new(&granted.discharge(), sent));
-                Self { effect: "allow", status: 200, code: Some("ok"), policy, rule: Some(rule), forward, checks, audit, ..Self::denied(200, None, None) }
+                Self {
+                    effect: "allow",
+                    status: 200,
+                    code: Some("ok"),
+                    policy,
+                    rule: Some(rule),
+                    forward,
+                    checks,
+                    audit,
+                    ..Self::denied(200, None, None)
+                }
             }
         }
     }
@@ -136,7 +157,9 @@ impl Forward {
         let removed = forward::removed(permit, sent);
         Self {
             target: permit.target().into_owned(),
-            set: set.map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect(),
+            set: set
+                .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+                .collect(),
             removed: removed.iter().map(HeaderName::to_string).collect(),
         }
     }

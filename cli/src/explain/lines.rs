@@ -23,7 +23,12 @@ const MAX_LINE: usize = 1024 * 1024;
 ///
 /// # Errors
 /// Where reading or writing fails.
-pub fn answer_lines(judge: &Judge, input: &mut impl BufRead, output: &mut impl Write, redact: bool) -> anyhow::Result<Lines> {
+pub fn answer_lines(
+    judge: &Judge,
+    input: &mut impl BufRead,
+    output: &mut impl Write,
+    redact: bool,
+) -> anyhow::Result<Lines> {
     let mut lines = Lines::default();
     let mut line = Vec::new();
     loop {
@@ -44,7 +49,10 @@ pub fn answer_lines(judge: &Judge, input: &mut impl BufRead, output: &mut impl W
             }
             Err(error) => {
                 lines.bad += 1;
-                serde_json::to_writer(&mut *output, &json!({"error": format!("{error:#}"), "line": lines.answered + lines.bad}))?;
+                serde_json::to_writer(
+                    &mut *output,
+                    &json!({"error": format!("{error:#}"), "line": lines.answered + lines.bad}),
+                )?;
             }
         }
         output.write_all(b"\n")?;

@@ -13,7 +13,12 @@ use rustls_pki_types::pem::PemObject;
 
 use super::{PeerInput, PeerNames};
 
-pub(super) fn read(input: Option<&PeerInput>, cas: &[ClientCa], tls: &Tls, now: Option<Timestamp>) -> anyhow::Result<Peer> {
+pub(super) fn read(
+    input: Option<&PeerInput>,
+    cas: &[ClientCa],
+    tls: &Tls,
+    now: Option<Timestamp>,
+) -> anyhow::Result<Peer> {
     let none = PeerInput::default();
     let input = input.unwrap_or(&none);
     let certificate = match (&input.certificate, &input.identity) {
@@ -22,7 +27,10 @@ pub(super) fn read(input: Option<&PeerInput>, cas: &[ClientCa], tls: &Tls, now: 
         (Some(pem), None) => verified(pem, cas, tls, now)?,
         (None, Some(names)) => Some(named(names, cas, tls)?),
         // Nobody gets so far under Mutual without a certificate: a verified caller that nobody knows.
-        (None, None) if tls.mode == TlsMode::Mutual => Some(PeerCertificate { ca: cas.first().map(ClientCa::name).unwrap_or_default().into(), ..PeerCertificate::default() }),
+        (None, None) if tls.mode == TlsMode::Mutual => Some(PeerCertificate {
+            ca: cas.first().map(ClientCa::name).unwrap_or_default().into(),
+            ..PeerCertificate::default()
+        }),
         (None, None) => None,
     };
     Ok(Peer { address: input.ip.map(|ip| ip.to_canonical()), certificate })
@@ -52,7 +60,9 @@ fn taken_as_verified(pem: &str, cas: &[ClientCa], tls: &Tls) -> anyhow::Result<P
 
 fn named(names: &PeerNames, cas: &[ClientCa], tls: &Tls) -> anyhow::Result<PeerCertificate> {
     let ca = match &names.ca {
-        Some(name) => cas.iter().find(|ca| ca.name() == name).with_context(|| format!("the policy has no CA `{name}`"))?,
+        Some(name) => {
+            cas.iter().find(|ca| ca.name() == name).with_context(|| format!("the policy has no CA `{name}`"))?
+        }
         None => cas.iter().find(|ca| ca.is_built_in()).context("the policy has no built-in CA: name one as `ca`")?,
     };
     let account = names.service_account.as_ref().map(|account| {

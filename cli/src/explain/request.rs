@@ -129,7 +129,9 @@ impl Head {
     pub(super) fn parse(request: &Request) -> anyhow::Result<Result<Self, u16>> {
         let target = match (&request.target, &request.target_base64) {
             (Some(target), None) => target.clone().into_bytes(),
-            (None, Some(base64)) => STANDARD.decode(base64).map_err(|_| anyhow::anyhow!("`targetBase64` is not base64"))?,
+            (None, Some(base64)) => {
+                STANDARD.decode(base64).map_err(|_| anyhow::anyhow!("`targetBase64` is not base64"))?
+            }
             _ => anyhow::bail!("give exactly one of `target` and `targetBase64`"),
         };
         anyhow::ensure!(!request.method.is_empty(), "give a `method`");

@@ -66,7 +66,8 @@ impl DenyText {
         match self {
             Self::Full(deny) => deny.clone(),
             Self::Short(text) => {
-                let (code, detail) = text.split_once('/').map_or((text.as_str(), None), |(code, detail)| (code, Some(detail)));
+                let (code, detail) =
+                    text.split_once('/').map_or((text.as_str(), None), |(code, detail)| (code, Some(detail)));
                 Deny { code: Some(code.to_owned()), detail: detail.map(str::to_owned), ..Deny::default() }
             }
         }
@@ -112,7 +113,12 @@ fn allow_differences(found: &mut Differences, allow: &Allow, case: &Case, answer
     for (name, wanted) in &allow.headers {
         let set = forward.set.iter().find(|(set, _)| set == name).map(|(_, value)| value);
         let removed = forward.removed.iter().any(|removed| removed == name);
-        let sent = case.request.headers.iter().find(|(sent, _)| !removed && sent.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let sent = case
+            .request
+            .headers
+            .iter()
+            .find(|(sent, _)| !removed && sent.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value);
         found.compare(&format!("header `{name}`"), Some(wanted.as_ref()), &set.or(sent));
     }
 }

@@ -62,9 +62,18 @@ fn write_failure(out: &mut impl Write, outcome: &Outcome, differences: &[String]
         writeln!(out, "  {difference}")?;
     }
     let Some(answer) = &outcome.answer else { return writeln!(out) };
-    let rule = answer.rule.as_ref().map_or_else(|| "no rule".to_owned(), |rule| format!("rule {} `{}`", rule.index, rule.path));
+    let rule = answer
+        .rule
+        .as_ref()
+        .map_or_else(|| "no rule".to_owned(), |rule| format!("rule {} `{}`", rule.index, rule.path));
     let code = [answer.code, answer.detail].into_iter().flatten().collect::<Vec<_>>().join("/");
-    writeln!(out, "  came: {} {} {code}, by {rule} of {}", answer.effect, answer.status, answer.policy.as_deref().unwrap_or("no policy"))?;
+    writeln!(
+        out,
+        "  came: {} {} {code}, by {rule} of {}",
+        answer.effect,
+        answer.status,
+        answer.policy.as_deref().unwrap_or("no policy")
+    )?;
     for check in &answer.checks {
         let mark = if check.pass { "pass" } else { "FAIL" };
         writeln!(out, "  {mark} {}: wanted {}, got {}", check.check, check.wanted, check.got)?;

@@ -106,23 +106,42 @@ impl Suite {
     pub fn read(file: &Path) -> anyhow::Result<Self> {
         let text = load::read(file)?;
         let documents = source::read(&file.display().to_string(), &text).map_err(Refused)?;
-        let [document] = documents.as_slice() else { bail!("`{}` holds {} documents, not one", file.display(), documents.len()) };
-        let raw: RawSuite = serde_json::from_value(document.value.clone()).with_context(|| format!("`{}` is no file of tests", file.display()))?;
+        let [document] = documents.as_slice() else {
+            bail!("`{}` holds {} documents, not one", file.display(), documents.len())
+        };
+        let raw: RawSuite = serde_json::from_value(document.value.clone())
+            .with_context(|| format!("`{}` is no file of tests", file.display()))?;
         ensure!(!raw.tests.is_empty(), "`{}` holds no tests", file.display());
         let folder = file.parent().unwrap_or(Path::new(""));
-        let tests = raw.tests.iter().enumerate().map(|(index, test)| Case::read(document, index, test)).collect::<anyhow::Result<Vec<_>>>()?;
+        let tests = raw
+            .tests
+            .iter()
+            .enumerate()
+            .map(|(index, test)| Case::read(document, index, test))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let mut names = BTreeSet::new();
         for test in &tests {
-            ensure!(names.insert(&test.name), "{}:{}: a test has the name of another one: `{}`", document.file, test.line, test.name);
+            ensure!(
+                names.insert(&test.name),
+                "{}:{}: a test has the name of another one: `{}`",
+                document.file,
+                test.line,
+                test.name
+            );
         }
-        Ok(Self { file: file.to_owned(), policies: raw.policies.iter().map(|policy| folder.join(policy)).collect(), tests })
+        Ok(Self {
+            file: file.to_owned(),
+            policies: raw.policies.iter().map(|policy| folder.join(policy)).collect(),
+            tests,
+        })
     }
 }
 
 impl Case {
     fn read(document: &Document, index: usize, test: &Value) -> anyhow::Result<Self> {
         let line = document.places.nearest(&format!("/tests/{index}")).line;
-        let raw: RawCase = serde_json::from_value(test.clone()).with_context(|| format!("{}:{line}: not a test", document.file))?;
+        let raw: RawCase =
+            serde_json::from_value(test.clone()).with_context(|| format!("{}:{line}: not a test", document.file))?;
         let now = match raw.now {
             Some(now) => now,
             None => serde_json::from_value(Value::from(DEFAULT_NOW))?,

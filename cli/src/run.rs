@@ -1,0 +1,155 @@
+//! `doorward run`: the proxy from policy files, without Kubernetes.
+
+mod watch;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use sidecar::{ServerCertificate, Settings, State};
+
+use crate::dev::{DevCa, Names};
+use crate::explain::{NamedCas, named_cas};
+use crate::load;
+use crate::output::{Exit, write_diagnostics};
+use crate::snapshot;
+
+pub use watch::watch;
+
+/// What `run` is given.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files with one policy, and the ConfigMaps that it refers to; they are read again when they change
+    #[arg(short, long = "file", value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Where the application listens
+    #[arg(long, value_name = "ADDR")]
+    upstream: SocketAddr,
+    /// Where the proxy listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
+    listen: SocketAddr,
+    /// The server's certificate chain in PEM; a throw-away one for localhost without it
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The private key of --cert in PEM
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// The certificates of the built-in CA, under the name that the policy gives it
+    #[arg(long, value_name = "NAME=FILE")]
+    client_ca: Vec<String>,
+    /// Threads that serve; as many as there are CPUs without it
+    #[arg(long, value_name = "N")]
+    workers: Option<std::num::NonZeroUsize>,
+}
+
+/// Policy files and what they are read with.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// Certificates for CAs that no file holds.
+    pub cas: NamedCas,
+}
+
+impl Source {
+    /// Compiles the files and puts the policy in force; warnings go to `out`.
+    ///
+    /// # Errors
+    /// Where a file cannot be read, the policy is refused, or there is not exactly one. What was in force stays.
+    pub fn apply(&self, state: &State, out: &mut impl Write) -> anyhow::Result<()> {
+        let (policies, warnings) = load::load_usable(&self.files)?;
+        write_diagnostics(out, &warnings)?;
+        let [policy] = policies.as_slice() else {
+            let names: Vec<_> = policies.iter().map(|policy| policy.body.policy.name.as_str()).collect();
+            anyhow::bail!(
+                "`run` stands for one port of one pod, so give one policy, not {}: {}",
+                names.len(),
+                names.join(", ")
+            );
+        };
+        let built_in = policy.body.tls.client_cas.iter().find(|ca| ca.built_in).map(|ca| ca.name.as_str());
+        for name in self.cas.keys() {
+            ensure!(
+                Some(name.as_str()) == built_in,
+                "the policy has no built-in CA `{name}`: --client-ca gives the certificates of that one alone"
+            );
+        }
+        let built_in_ca = built_in.and_then(|name| self.cas.get(name)).map_or(&[][..], Vec::as_slice);
+        let snapshot = snapshot::of(&policies)?;
+        state.apply(&snapshot, built_in_ca).context("the policy cannot be put in force")
+    }
+}
+
+/// Runs the command until it is told to stop.
+///
+/// # Errors
+/// Where the policy is refused at the start, or an address cannot be had.
+pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let source = Source { files: args.files, cas: named_cas(&args.client_ca)? };
+    let state = Arc::new(State::new());
+    source.apply(&state, &mut std::io::stderr())?;
+    let certificate = match (&args.cert, &args.key) {
+        (Some(cert), Some(key)) => server_certificate(&load::read(cert)?, &load::read(key)?)?,
+        _ => {
+            writeln!(out, "no --cert: a throw-away certificate for localhost is used (curl needs -k)")?;
+            let names = Names { dns: vec!["localhost".to_owned()], ips: vec![args.listen.ip()], ..Names::default() };
+            let issued = DevCa::new("throw-away CA")?.server(&names)?;
+            server_certificate(&issued.certificate, &issued.key)?
+        }
+    };
+    let mut settings = Settings::new(args.listen, args.upstream, certificate);
+    if let Some(workers) = args.workers {
+        settings.workers = workers.get();
+    }
+    let running = sidecar::start(settings, Arc::clone(&state))?;
+    writeln!(
+        out,
+        "listening on https://{}, forwarding to http://{}; stop with Ctrl-C",
+        running.address, args.upstream
+    )?;
+    out.flush()?;
+    let watching = watch(source, state);
+    wait_for_signal()?;
+    watching.stop();
+    running.stop();
+    Ok(Exit::Ok)
+}
+
+/// A chain and its key, both in PEM.
+///
+/// # Errors
+/// Where either is none, or they do not belong together.
+pub fn server_certificate(chain: &str, key: &str) -> anyhow::Result<ServerCertificate> {
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).ok().context("no private key in PEM")?;
+    ServerCertificate::new(certificates(chain)?, key).context("the server's certificate cannot be used")
+}
+
+/// Waits for SIGINT or SIGTERM.
+///
+/// # Errors
+/// Where signals cannot be waited for.
+pub fn wait_for_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    })
+}
+
+/// The certificates of a PEM text.
+///
+/// # Errors
+/// Where it holds none.
+pub fn certificates(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    found.ok().filter(|found| !found.is_empty()).context("no certificate in PEM")
+}

@@ -1,0 +1,208 @@
+//! A case as a request over TLS to the proxy, in front of an application that echoes.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use base64::Engine;
+use cli::dev::{App, DevCa, DevKey, Issued, Names};
+use cli::explain::{Answer, Judge, NamedCas, PeerNames, Request};
+use cli::load::load_usable;
+use cli::run::server_certificate;
+use cli::test::{Case, Suite, with_host};
+use compile::Compiled;
+use policy::time::Timestamp;
+use policy::wire::{FORMAT, KeysMessage, RulesetMessage, Snapshot, TlsMode};
+use serde_json::{Map, Value, json};
+use sidecar::{Clock, Running, Settings, State};
+
+use super::client::{self, Response};
+
+/// One suite's policy behind real proxies: one for each moment that its cases happen at.
+pub(crate) struct Runner {
+    compiled: Compiled,
+    judge: Judge,
+    cas: BTreeMap<String, DevCa>,
+    server_ca: DevCa,
+    server: Issued,
+    key: DevKey,
+    snapshot: Snapshot,
+    app: App,
+    proxies: BTreeMap<i64, Running>,
+}
+
+impl Runner {
+    pub(crate) fn new(suite: &Suite) -> Self {
+        let (mut policies, _) = load_usable(&suite.policies).unwrap();
+        let compiled = policies.remove(0);
+        assert!(policies.is_empty(), "one policy a suite");
+        let judge = Judge::new(load_usable(&suite.policies).unwrap().0, &NamedCas::new()).unwrap();
+        let cas: BTreeMap<_, _> =
+            compiled.body.tls.client_cas.iter().map(|ca| (ca.name.clone(), DevCa::new(&ca.name).unwrap())).collect();
+        let key = DevKey::generate_ec("corpus-runner").unwrap();
+        let mints = suite.tests.iter().any(|case| case.request.identity.is_some());
+        let snapshot = snapshot(&compiled, &cas, mints.then_some(&key));
+        let server_ca = DevCa::new("server CA").unwrap();
+        let server = server_ca.server(&Names { dns: vec!["localhost".to_owned()], ..Names::default() }).unwrap();
+        Self {
+            compiled,
+            judge,
+            cas,
+            server_ca,
+            server,
+            key,
+            snapshot,
+            app: App::start().unwrap(),
+            proxies: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn stop(self) {
+        self.proxies.into_values().for_each(Running::stop);
+    }
+
+    /// How the proxy's answer to a case differs from the library's.
+    pub(crate) fn differences(&mut self, case: &Case, answer: &Answer) -> Vec<String> {
+        let request = with_host(&self.judge, case);
+        let now = Timestamp::from(request.now.unwrap());
+        let address = self.proxy_at(now);
+        let config = client::config(&self.server_ca.der(), self.certificate(&request).as_ref());
+        let head = self.head(&request, now);
+        let seen = self.app.seen();
+        let response = match client::send(address, &config, &head) {
+            Ok(response) => response,
+            Err(error) => return vec![format!("no answer: {error}")],
+        };
+        let reached = self.app.seen() > seen;
+        let mut found = compare(case, answer, &response);
+        if reached != (answer.effect == "allow") {
+            found.push(format!("the application was {}reached", if reached { "" } else { "not " }));
+        }
+        found
+    }
+
+    fn proxy_at(&mut self, now: Timestamp) -> SocketAddr {
+        let start = || {
+            let state = Arc::new(State::new());
+            state.apply(&self.snapshot, &self.built_in_ca()).unwrap();
+            let certificate = server_certificate(&self.server.certificate, &self.server.key).unwrap();
+            let mut settings = Settings::new((Ipv4Addr::LOCALHOST, 0).into(), self.app.address, certificate);
+            settings.clock = Clock::Fixed(now);
+            settings.workers = 1;
+            sidecar::start(settings, state).unwrap()
+        };
+        if let Some(running) = self.proxies.get(&now.as_millis()) {
+            return running.address;
+        }
+        let running = start();
+        let address = running.address;
+        self.proxies.insert(now.as_millis(), running);
+        address
+    }
+
+    fn built_in_ca(&self) -> Vec<rustls::pki_types::CertificateDer<'static>> {
+        let built_in = self.compiled.body.tls.client_cas.iter().filter(|ca| ca.built_in);
+        built_in.map(|ca| self.cas[&ca.name].der()).collect()
+    }
+
+    /// The certificate that stands for the case's peer.
+    fn certificate(&self, request: &Request) -> Option<Issued> {
+        let tls = &self.compiled.body.tls;
+        let names = request.peer.as_ref().and_then(|peer| peer.identity.clone());
+        let nobody = (tls.mode == TlsMode::Mutual).then(PeerNames::default);
+        let names = names.or(nobody)?;
+        let built_in =
+            || tls.client_cas.iter().find(|ca| ca.built_in).or(tls.client_cas.first()).map(|ca| ca.name.clone());
+        let ca = names.ca.clone().or_else(built_in)?;
+        let account = names.service_account.map(|account| {
+            let (namespace, name) = account.split_once('/').unwrap();
+            format!("spiffe://{}/ns/{namespace}/sa/{name}", tls.trust_domain)
+        });
+        let uris = names.spiffe.into_iter().chain(account).collect();
+        Some(self.cas[&ca].client(&Names { dns: names.dns, uris, ips: Vec::new() }).unwrap())
+    }
+
+    fn head(&self, request: &Request, now: Timestamp) -> Vec<u8> {
+        let mut head = format!("{} ", request.method).into_bytes();
+        match (&request.target, &request.target_base64) {
+            (Some(target), _) => head.extend(target.as_bytes()),
+            (None, base64) => {
+                head.extend(base64::engine::general_purpose::STANDARD.decode(base64.as_ref().unwrap()).unwrap())
+            }
+        }
+        head.extend(b" HTTP/1.1\r\n");
+        for (name, value) in &request.headers {
+            head.extend(format!("{name}: {value}\r\n").bytes());
+        }
+        if let Some(identity) = &request.identity {
+            let token = self.token(&identity.issuer, &identity.claims, now);
+            head.extend(format!("authorization: Bearer {token}\r\n").bytes());
+        }
+        head.extend(b"\r\n");
+        head
+    }
+
+    /// A token that holds what the case says, and beside it what every token needs.
+    fn token(&self, issuer: &str, claims: &Map<String, Value>, now: Timestamp) -> String {
+        let issuer = self.compiled.body.issuers.iter().find(|one| one.name == issuer).unwrap();
+        let seconds = now.as_millis() / 1000;
+        let mut full = Map::from_iter([
+            ("iss".to_owned(), json!(issuer.issuer)),
+            ("iat".to_owned(), json!(seconds - 1)),
+            ("exp".to_owned(), json!(seconds + 600)),
+        ]);
+        if let Some(audience) = issuer.audiences.first() {
+            full.insert("aud".to_owned(), json!(audience));
+        }
+        full.extend(claims.clone());
+        // A subject that is absent in the case must be there, and empty says the same to every rule.
+        full.entry("sub").or_insert(json!(""));
+        self.key.sign(&Map::new(), &full).unwrap()
+    }
+}
+
+/// The policy with the runner's CAs and, where tokens are minted, its key beside those of each issuer.
+fn snapshot(compiled: &Compiled, cas: &BTreeMap<String, DevCa>, key: Option<&DevKey>) -> Snapshot {
+    let mut body = compiled.body.clone();
+    for ca in body.tls.client_cas.iter_mut().filter(|ca| !ca.built_in) {
+        ca.certificates = vec![base64::engine::general_purpose::STANDARD.encode(cas[&ca.name].der())];
+    }
+    let with_key = |message: &KeysMessage| {
+        let mut jwks: Value = serde_json::from_str(message.jwks().unwrap()).unwrap();
+        jwks["keys"].as_array_mut().unwrap().extend(key.map(DevKey::jwk));
+        KeysMessage::new(message.id.clone(), message.issuer.clone(), &jwks.to_string()).unwrap()
+    };
+    let rulesets = vec![RulesetMessage::new(0, 1, &body).unwrap()];
+    Snapshot { format: FORMAT, rulesets, keys: compiled.keys.iter().map(with_key).collect() }
+}
+
+fn compare(case: &Case, answer: &Answer, response: &Response) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut check = |what: &str, wanted: Value, got: Value| {
+        if wanted != got {
+            found.push(format!("{what}: the library says {wanted}, the proxy {got}"));
+        }
+    };
+    check("status", json!(answer.status), json!(response.status));
+    let Some(forward) = &answer.forward else {
+        check("code", json!(answer.code), response.body["code"].clone());
+        check("detail", json!(answer.detail), response.body["detail"].clone());
+        check("challenge", json!(answer.challenge), json!(response.field("www-authenticate")));
+        return found;
+    };
+    // HEAD has no body to look into.
+    if case.request.method == "HEAD" {
+        return found;
+    }
+    check("target", json!(forward.target), response.body["path"].clone());
+    let received = &response.body["headers"];
+    for (name, value) in &forward.set {
+        check(name, json!(value), received[name.as_str()].clone());
+    }
+    if let cli::test::Expect::Allow(allow) = &case.expect {
+        for (name, value) in &allow.headers {
+            check(name, json!(value), received[name.as_str()].clone());
+        }
+    }
+    found
+}

@@ -1,5 +1,6 @@
 //! The decision corpus, run three ways that must agree: by the library, by `doorward test`, and through the running proxy.
 
+#[path = "../support/client.rs"]
 mod client;
 mod proxy;
 

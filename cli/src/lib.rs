@@ -5,6 +5,7 @@ pub mod check;
 pub mod demo;
 pub mod dev;
 pub mod explain;
+pub mod generate;
 pub mod load;
 pub mod output;
 pub mod run;

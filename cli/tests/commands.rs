@@ -1,0 +1,329 @@
+//! The commands as scripts use them: output, exit codes, files.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const POLICY: &str = r#"apiVersion: doorward.dev/v1alpha1
+kind: ApiAuthPolicy
+metadata: {name: orders, namespace: shop, generation: 7}
+spec:
+  selector: {matchLabels: {app: orders}}
+  port: 3000
+  tls: {mode: Optional}
+  issuers:
+  - {name: main, issuer: https://login.example.com, audiences: [orders-api], keys: {configMapName: login, key: jwks.json}}
+  rules:
+  - {path: /health, allow: Anonymous}
+  - path: /orders/{id}
+    methods: [GET]
+    require:
+      scopes: [orders:read]
+  forward: {headers: [{name: x-user, identity: subject}]}
+"#;
+
+/// A folder with a policy, a development key, and the ConfigMap that holds its public half.
+struct Workspace(TempDir);
+
+impl Workspace {
+    fn new() -> Self {
+        let workspace = Self(tempfile::tempdir().unwrap());
+        workspace.write("policy.yaml", POLICY);
+        let jwks = workspace.run(&["token", "--new", "--key", "dev.pem", "--jwks"]);
+        assert!(jwks.status.success(), "{}", stderr(&jwks));
+        let config_map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "login", "namespace": "shop"}, "data": {"jwks.json": stdout(&jwks)},
+        });
+        workspace.write("keys.yaml", &config_map.to_string());
+        workspace
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+        command.args(args).current_dir(self.0.path());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn run_with_input(&self, args: &[&str], input: &str) -> Output {
+        let mut child =
+            self.command(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn check_names_file_line_field_and_cure() {
+    let workspace = Workspace::new();
+    let good = workspace.run(&["check", "policy.yaml", "keys.yaml"]);
+    assert_eq!((good.status.code(), stdout(&good).as_str()), (Some(0), "shop/orders: accepted, 2 rules\n"));
+    workspace.write("bad.yaml", &POLICY.replace("scopes: [orders:read]", "scope: [orders:read]"));
+    let bad = workspace.run(&["check", "-f", "bad.yaml", "-f", "keys.yaml"]);
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(stdout(&bad).starts_with("bad.yaml:15:7: error[unknown_field]: spec.rules[1].require.scope: unknown field `scope`; did you mean `scopes`?"), "{}", stdout(&bad));
+    let json: Value = serde_json::from_slice(&workspace.run(&["check", "bad.yaml", "-o", "json"]).stdout).unwrap();
+    assert_eq!(json["ok"], false);
+    assert_eq!(
+        (&json["diagnostics"][0]["code"], &json["diagnostics"][0]["line"]),
+        (&json!("unknown_field"), &json!(15))
+    );
+    assert_eq!(workspace.run(&["check", "nowhere.yaml"]).status.code(), Some(2));
+    workspace.write("empty.yaml", "");
+    assert_eq!(workspace.run(&["check", "empty.yaml"]).status.code(), Some(2));
+    let missing = workspace.run(&["check", "policy.yaml"]);
+    assert!(stdout(&missing).contains("missing_reference"), "{}", stdout(&missing));
+}
+
+#[test]
+fn explain_answers_a_line_for_a_line() {
+    let workspace = Workspace::new();
+    let token = stdout(&workspace.run(&[
+        "token",
+        "--key",
+        "dev.pem",
+        "--claim",
+        "iss=https://login.example.com",
+        "--claim",
+        "aud=orders-api",
+        "--claim",
+        "sub=alice",
+        "--claim",
+        "exp=1900000000",
+        "--claim",
+        "iat=1700000000",
+        "--claim",
+        "scope=orders:read orders:write",
+    ]));
+    let request = |target: &str, authorization: Option<&str>| {
+        let mut headers = vec![json!(["host", "orders.example.com"])];
+        headers.extend(authorization.map(|token| json!(["authorization", format!("Bearer {}", token.trim())])));
+        json!({"method": "GET", "target": target, "headers": headers, "peer": {"ip": "198.18.0.9"}, "now": "2026-11-24T08:00:00Z"}).to_string()
+    };
+    let lines =
+        [request("/orders/7?x=1", Some(&token)), request("/orders/7", None), request("/orders/../x", None)].join("\n");
+    let output =
+        workspace.run_with_input(&["explain", "-f", "policy.yaml", "-f", "keys.yaml", "--requests", "-"], &lines);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let answers: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let fields: Vec<_> = answers[0].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        fields,
+        ["effect", "status", "code", "detail", "policy", "rule", "challenge", "forward", "checks", "audit"]
+    );
+    assert_eq!(answers[0]["effect"], "allow");
+    assert_eq!(answers[0]["rule"], json!({"index": 1, "path": "/orders/{id}"}));
+    assert_eq!(
+        answers[0]["forward"],
+        json!({"target": "/orders/7?x=1", "set": [["x-user", "alice"]], "removed": ["authorization"]})
+    );
+    let scopes =
+        json!({"check": "scopes", "pass": true, "wanted": ["orders:read"], "got": ["orders:read", "orders:write"]});
+    assert!(answers[0]["checks"].as_array().unwrap().contains(&scopes), "{}", answers[0]["checks"]);
+    assert_eq!(
+        (&answers[1]["code"], &answers[1]["challenge"]),
+        (&json!("token_missing"), &json!(r#"Bearer realm="orders""#))
+    );
+    assert_eq!(
+        (&answers[2]["status"], &answers[2]["detail"], &answers[2]["policy"]),
+        (&json!(400), &json!("dot_segment"), &Value::Null)
+    );
+}
+
+#[test]
+fn explain_tells_bad_lines_from_refused_policies() {
+    let workspace = Workspace::new();
+    let explain = ["explain", "-f", "policy.yaml", "-f", "keys.yaml", "--requests", "-"];
+    let bad = workspace.run_with_input(
+        &explain,
+        "{}\n{\"method\":\"GET\",\"target\":\"/health\",\"headers\":[[\"host\",\"a\"]]}\nnonsense\n",
+    );
+    assert_eq!(bad.status.code(), Some(2));
+    let answers: Vec<Value> = stdout(&bad).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (&answers[0]["line"], &answers[1]["effect"], &answers[2]["line"]),
+        (&json!(1), &json!("allow"), &json!(3))
+    );
+    let parser = workspace.run_with_input(&explain, r#"{"method":"GET","target":"/a b","headers":[["host","a"]]}"#);
+    let answer: Value = serde_json::from_slice(&parser.stdout).unwrap();
+    assert_eq!((&answer["status"], &answer["code"]), (&json!(400), &Value::Null), "a refusal of the HTTP parser");
+    let no_time = workspace.run_with_input(
+        &explain,
+        r#"{"method":"GET","target":"/orders/1","headers":[["host","a"],["authorization","Bearer a.b.c"]]}"#,
+    );
+    assert_eq!(no_time.status.code(), Some(2));
+    assert!(stdout(&no_time).contains("`now`"), "{}", stdout(&no_time));
+    workspace.write("policy.yaml", &POLICY.replace("Optional", "Sometimes"));
+    let refused = workspace.run_with_input(&explain, "");
+    assert_eq!((refused.status.code(), stdout(&refused).as_str()), (Some(1), ""));
+    assert!(stderr(&refused).contains("policy.yaml:7:15: error[not_one_of]"), "{}", stderr(&refused));
+}
+
+#[test]
+fn explain_one_request_for_people() {
+    let workspace = Workspace::new();
+    let output =
+        workspace.run(&["explain", "-f", "policy.yaml", "-f", "keys.yaml", "--path", "/orders/7", "--token", "a.b.c"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = stdout(&output);
+    assert!(
+        text.starts_with("deny 401 token_invalid/malformed\npolicy     shop/orders\nrule       1 /orders/{id}\n"),
+        "{text}"
+    );
+    assert!(text.contains("FAIL       token: wanted \"valid\", got \"malformed\""), "{text}");
+}
+
+#[test]
+fn a_failing_test_shows_what_came_and_why() {
+    let workspace = Workspace::new();
+    workspace.write(
+        "policy.yaml",
+        &POLICY.replace(
+            "{configMapName: login, key: jwks.json}",
+            &format!(
+                "{{inline: '{}'}}",
+                stdout(&workspace.run(&["token", "--key", "dev.pem", "--jwks"])).replace('\n', "")
+            ),
+        ),
+    );
+    let tests = |expected: &str| {
+        format!(
+            "policies: [policy.yaml]\ntests:\n- name: a reader\n  request: {{method: GET, target: /orders/7}}\n  identity: {{issuer: main, claims: {{sub: alice, scope: other}}}}\n  expect: {expected}\n"
+        )
+    };
+    workspace.write("good.yaml", &tests("{deny: insufficient_scope}"));
+    let good = workspace.run(&["test", "good.yaml"]);
+    assert_eq!((good.status.code(), stdout(&good).as_str()), (Some(0), "1 passed, 0 failed\n"), "{}", stderr(&good));
+    workspace.write("bad.yaml", &tests("{allow: {headers: {x-user: alice}}}"));
+    let bad = workspace.run(&["test", "bad.yaml"]);
+    assert_eq!(bad.status.code(), Some(1));
+    for wanted in [
+        "FAILED bad.yaml:3: a reader",
+        "effect: expected \"allow\", got \"deny\"",
+        "rule 1 `/orders/{id}` of shop/orders",
+        "FAIL scopes: wanted [\"orders:read\"], got [\"other\"]",
+    ] {
+        assert!(stdout(&bad).contains(wanted), "{wanted}: {}", stdout(&bad));
+    }
+    for (text, wanted) in [
+        ("policies: [policy.yaml]\ntests: []\n", "holds no tests"),
+        ("policies: [policy.yaml]\ntests: [{name: a, request: {method: GET, target: /}}]\n", "missing field `expect`"),
+        (
+            &(tests("{deny: x}") + "- {name: a reader, request: {method: GET, target: /}, expect: {deny: x}}\n"),
+            "name of another one",
+        ),
+    ] {
+        workspace.write("odd.yaml", text);
+        let odd = workspace.run(&["test", "odd.yaml"]);
+        assert_eq!(odd.status.code(), Some(2));
+        assert!(stderr(&odd).contains(wanted), "{}", stderr(&odd));
+    }
+}
+
+#[test]
+fn compile_replaces_the_snapshot_whole_or_not_at_all() {
+    let workspace = Workspace::new();
+    let compile = ["compile", "-f", "policy.yaml", "-f", "keys.yaml", "-o", "snapshot.json"];
+    assert!(workspace.run(&compile).status.success());
+    let first = std::fs::read(workspace.path("snapshot.json")).unwrap();
+    let snapshot: Value = serde_json::from_slice(&first).unwrap();
+    assert_eq!(
+        (&snapshot["format"], &snapshot["rulesets"][0]["port"], &snapshot["rulesets"][0]["generation"]),
+        (&json!(1), &json!(3000), &json!(7))
+    );
+    workspace.write("policy.yaml", &POLICY.replace("Optional", "Never"));
+    assert_eq!(workspace.run(&compile).status.code(), Some(1));
+    assert_eq!(std::fs::read(workspace.path("snapshot.json")).unwrap(), first);
+    assert_eq!(
+        std::fs::read_dir(workspace.0.path())
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".tmp"))
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn a_key_is_made_once_and_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let workspace = Workspace::new();
+    assert_eq!(std::fs::metadata(workspace.path("dev.pem")).unwrap().permissions().mode() & 0o777, 0o600);
+    let before = std::fs::read(workspace.path("dev.pem")).unwrap();
+    assert_eq!(workspace.run(&["token", "--new", "--key", "dev.pem"]).status.code(), Some(2));
+    assert_eq!(std::fs::read(workspace.path("dev.pem")).unwrap(), before);
+}
+
+#[test]
+fn generated_crds_are_those_of_the_repository() {
+    let committed = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/doorward.dev_apiauthpolicies.yaml"),
+    )
+    .unwrap();
+    let workspace = Workspace(tempfile::tempdir().unwrap());
+    assert_eq!(stdout(&workspace.run(&["generate", "crds"])), committed, "run `make generate`");
+}
+
+#[test]
+fn run_takes_changes_and_keeps_the_last_good_policy() {
+    let workspace = Workspace::new();
+    let mut running = workspace
+        .command(&[
+            "run",
+            "-f",
+            "policy.yaml",
+            "-f",
+            "keys.yaml",
+            "--upstream",
+            "127.0.0.1:1",
+            "--listen",
+            "127.0.0.1:0",
+            "--workers",
+            "1",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(running.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut errors = BufReader::new(running.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let listening = out.find(|line| line.starts_with("listening on")).unwrap();
+    let address = listening.trim_start_matches("listening on ").split(',').next().unwrap().to_owned();
+    let status = |path: &str| {
+        let output = Command::new("curl")
+            .args(["-sk", "-o", "/dev/null", "-w", "%{http_code}", &format!("{address}{path}")])
+            .output()
+            .unwrap();
+        stdout(&output)
+    };
+    assert_eq!((status("/health"), status("/orders/1"), status("/other")), ("502".into(), "401".into(), "403".into()));
+    workspace.write("policy.yaml", &POLICY.replace("path: /health", "path: /other"));
+    assert!(errors.any(|line| line == "the changed policy is in force"));
+    assert_eq!((status("/health"), status("/other")), ("403".into(), "502".into()));
+    workspace.write("policy.yaml", &POLICY.replace("Anonymous", "Everybody"));
+    assert!(errors.any(|line| line.contains("the one before stays in force")));
+    assert_eq!((status("/health"), status("/other")), ("403".into(), "502".into()));
+    assert!(Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap().success());
+    assert!(running.wait().unwrap().success());
+}

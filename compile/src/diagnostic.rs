@@ -205,6 +205,8 @@ codes! {
     DiffersInCase = "differs_in_case",
     /// A rule that can never refuse anybody.
     ShadowedRule = "shadowed_rule",
+    /// A path whose rules take methods away from a broader path.
+    HiddenRule = "hidden_rule",
     /// An open path below a protected one.
     AnonymousBelowProtected = "anonymous_below_protected",
     /// A header that is not the policy's to set.

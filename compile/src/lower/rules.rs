@@ -1,5 +1,6 @@
 //! `spec.rules`: each rule on its own, then what only shows when they stand side by side.
 
+mod hidden;
 mod together;
 
 use policy::ruleset::{Template, is_forwardable_method, is_host_pattern};
@@ -26,6 +27,7 @@ pub(super) fn lower(context: &Context, tls: &Tls, sink: &mut Sink) -> Vec<Rule> 
         .map(|(index, rule)| lower_one(context, tls, rule, index, sink))
         .collect();
     together::check(&rules, sink);
+    hidden::check(&rules, sink);
     rules.into_iter().map(|lowered| lowered.rule).collect()
 }
 

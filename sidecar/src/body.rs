@@ -188,7 +188,7 @@ impl Download {
     }
 
     /// The connection is free for the next request as soon as the last byte is read.
-    fn return_when_read(&mut self) {
+    pub(crate) fn return_when_read(&mut self) {
         if self.body.is_end_stream()
             && let Some(lease) = self.lease.take()
         {

@@ -2,6 +2,9 @@
 //!
 //! hyper's own timer for request heads runs while a connection is idle too, so it cannot be as strict as a head needs. Here
 //! a head has its time from its first byte on, and a peer that does not read what it asked for is not waited for forever.
+//!
+//! The first bytes of a head that came in one read with the end of the request before it are hyper's already and not seen
+//! here: such a head has the time of an idle connection, and costs no more than one.
 
 use std::io;
 use std::pin::Pin;

@@ -1,5 +1,7 @@
 //! Every bound and every time of the proxy, with what it is derived from. No library default stays implicit.
 
+mod machine;
+
 use policy::request::SizeLimits;
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What every request is decided with.
 #[derive(Debug)]
 pub struct State {
-    current: ArcSwap<Configuration>,
+    current: Arc<ArcSwap<Configuration>>,
     fault: Mutex<Option<String>>,
 }
 
@@ -88,7 +88,7 @@ impl State {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a default that denies everything is a decision, to be read where it is made")]
     pub fn new() -> Self {
-        Self { current: ArcSwap::from_pointee(Configuration::Missing), fault: Mutex::new(None) }
+        Self { current: Arc::new(ArcSwap::from_pointee(Configuration::Missing)), fault: Mutex::new(None) }
     }
 
     /// Puts a snapshot in force, or leaves everything as it was.
@@ -112,10 +112,16 @@ impl State {
     /// Notes that what was received cannot be used; what is in force stays, and where nothing is, requests are refused as
     /// `config_invalid`.
     pub fn refuse(&self, error: &dyn std::error::Error) {
-        self.set_fault(Some(in_full(error)));
+        self.note_fault(error);
         if matches!(**self.current.load(), Configuration::Missing) {
             self.current.store(Arc::new(Configuration::Invalid));
         }
+    }
+
+    /// Notes why nothing was received; what is in force stays, and where nothing is, requests are refused as
+    /// `not_configured`.
+    pub fn note_fault(&self, error: &dyn std::error::Error) {
+        self.set_fault(Some(in_full(error)));
     }
 
     /// Whether a policy is in force.
@@ -130,7 +136,7 @@ impl State {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn current(&self) -> &ArcSwap<Configuration> {
+    pub(crate) fn current(&self) -> &Arc<ArcSwap<Configuration>> {
         &self.current
     }
 

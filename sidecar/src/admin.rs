@@ -1,0 +1,59 @@
+//! Probes: whether the process lives, listens, and has something to decide with. Nothing secret, nothing that changes state.
+
+use crate::limits::{ACCEPT_PAUSE, ADMIN_BUFFER, ADMIN_CONNECTIONS, ADMIN_TIMEOUT};
+use crate::state::State;
+use http::header::{CACHE_CONTROL, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+/// Answers probes for ever.
+pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
+    let slots = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
+    while let Ok(permit) = Arc::clone(&slots).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let state = Arc::clone(&state);
+                tokio::task::spawn_local(async move {
+                    // A prober that is too slow has its answer: none.
+                    let _ = timeout(ADMIN_TIMEOUT, talk(stream, state)).await;
+                    drop(permit);
+                });
+            }
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+async fn talk(stream: TcpStream, state: Arc<State>) {
+    let service = service_fn(move |request| {
+        let response = answer(&request, &state);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(ADMIN_TIMEOUT).max_buf_size(ADMIN_BUFFER).keep_alive(false);
+    // A prober that goes away needs no answer.
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+}
+
+fn answer(request: &Request<Incoming>, state: &State) -> Response<Full<Bytes>> {
+    let (status, text) = match (request.method(), request.uri().path()) {
+        // The workers' sockets are bound before this thread starts.
+        (&Method::GET | &Method::HEAD, "/livez" | "/startupz") => (StatusCode::OK, "ok\n"),
+        (&Method::GET | &Method::HEAD, "/readyz") if state.is_ready() => (StatusCode::OK, "ok\n"),
+        (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "no policy is in force\n"),
+        (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, "not found\n"),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n"),
+    };
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,190 @@
+//! One connection: its handshake, and HTTP on it until it ends.
+
+mod peer;
+mod plaintext;
+
+use crate::body::Outgoing;
+use crate::guard::{Guarded, Phase};
+use crate::limits;
+use crate::listener::Slot;
+use crate::proxy::Worker;
+use crate::tls::H2;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use peer::JudgedPeer;
+use policy::peer::Peer;
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// What the requests on one connection share.
+pub(crate) struct Connection {
+    pub(crate) peer: JudgedPeer,
+    pub(crate) is_h2: bool,
+    phase: Arc<Phase>,
+    tunnel: Cell<bool>,
+    open: Cell<usize>,
+    quiet_since: Cell<Instant>,
+    end: Notify,
+    _slot: Slot,
+}
+
+/// A request from its head to the end of its answer.
+pub(crate) struct Turn(Rc<Connection>);
+
+impl Connection {
+    /// A request begins.
+    pub(crate) fn turn(self: &Rc<Self>) -> Turn {
+        if !self.is_h2 {
+            self.phase.set_free();
+        }
+        self.open.set(self.open.get() + 1);
+        Turn(Rc::clone(self))
+    }
+
+    /// No request head will follow: what comes is another protocol.
+    pub(crate) fn becomes_tunnel(&self) {
+        self.tunnel.set(true);
+    }
+
+    /// Takes no further request; what is under way may end.
+    pub(crate) fn close(&self) {
+        self.end.notify_one();
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let connection = &self.0;
+        connection.open.set(connection.open.get().saturating_sub(1));
+        if connection.is_h2 {
+            connection.quiet_since.set(Instant::now());
+        } else if !connection.tunnel.get() {
+            connection.phase.expect_head();
+        }
+    }
+}
+
+/// Serves a connection until it ends, whoever ends it.
+pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, slot: Slot) {
+    // A connection that cannot be configured is as good as any other: it is only slower.
+    let _ = stream.set_nodelay(true);
+    let handshake = timeout(worker.limits.handshake, handshake(&worker, stream, address));
+    let Ok(Some((stream, peer))) = handshake.await else { return };
+    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+    let phase = Arc::new(Phase::default());
+    let limits = &worker.limits;
+    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&phase), limits.head, limits.idle));
+    let connection = Rc::new(Connection {
+        peer,
+        is_h2,
+        phase,
+        tunnel: Cell::new(false),
+        open: Cell::new(0),
+        quiet_since: Cell::new(Instant::now()),
+        end: Notify::new(),
+        _slot: slot,
+    });
+    if is_h2 { serve_h2(worker, connection, io).await } else { serve_h1(worker, connection, io).await }
+}
+
+/// The handshake; none where it failed, or where plaintext was answered.
+async fn handshake(worker: &Worker, stream: TcpStream, address: SocketAddr) -> Option<(TlsStream<TcpStream>, JudgedPeer)> {
+    let mut first = [0];
+    if stream.peek(&mut first).await.ok()? == 0 {
+        return None;
+    }
+    if plaintext::looks_like_http(first) {
+        plaintext::answer(stream).await;
+        return None;
+    }
+    let (config, verifier) = {
+        let state = worker.state.load_full();
+        worker.tls.for_connection(state.in_force().ok()).ok()?
+    };
+    let limit_buffer = |tls: &mut rustls::ServerConnection| tls.set_buffer_limit(Some(limits::TLS_BUFFER));
+    let stream = TlsAcceptor::from(Arc::new(config)).accept_with(stream, limit_buffer).await.ok()?;
+    let chain = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
+    let peer = Peer::at(address.ip(), verifier.proven().cloned());
+    Some((stream, JudgedPeer::new(peer, chain, Arc::clone(verifier.cas()))))
+}
+
+type Io = TokioIo<Guarded<TlsStream<TcpStream>>>;
+
+async fn answer(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
+    Ok(worker.answer(&connection, request).await)
+}
+
+async fn serve_h1(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
+    let idle = worker.limits.idle;
+    let service = service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&connection), request));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(limits::H1_BUFFER).half_close(false).keep_alive(true);
+    // How a connection ended tells nothing that the requests on it did not: they were answered, or nobody is there.
+    let _ = builder.serve_connection(io, service).with_upgrades().await;
+}
+
+async fn serve_h2(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
+    let idle = worker.limits.idle;
+    connection.phase.set_free();
+    let shared = Rc::clone(&connection);
+    let service = service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&shared), request));
+    let mut serving = pin!(h2_builder().serve_connection(io, service));
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        () = connection.end.notified() => {}
+        () = idle_for(&connection, idle) => {}
+    }
+    serving.as_mut().graceful_shutdown();
+    let _ = timeout(limits::CLOSING, serving).await;
+}
+
+fn h2_builder() -> hyper::server::conn::http2::Builder<LocalExecutor> {
+    let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits::H2_STREAMS)
+        .initial_stream_window_size(limits::H2_STREAM_WINDOW)
+        .initial_connection_window_size(limits::H2_CONNECTION_WINDOW)
+        .adaptive_window(false)
+        .max_frame_size(limits::H2_FRAME)
+        .max_header_list_size(limits::H2_HEADERS)
+        .header_table_size(limits::H2_HEADER_TABLE)
+        .max_pending_accept_reset_streams(limits::H2_PENDING_RESETS)
+        .max_local_error_reset_streams(limits::H2_LOCAL_RESETS)
+        .max_send_buf_size(limits::H2_SEND_BUFFER)
+        .keep_alive_interval(limits::H2_PING_INTERVAL)
+        .keep_alive_timeout(limits::H2_PING_TIMEOUT);
+    builder
+}
+
+/// Ends when no stream was open for so long; pings do not count.
+async fn idle_for(connection: &Connection, idle: std::time::Duration) {
+    loop {
+        let since = if connection.open.get() > 0 { Instant::now() } else { connection.quiet_since.get() };
+        if since.elapsed() >= idle {
+            return;
+        }
+        sleep_until(since + idle).await;
+    }
+}
+
+/// Runs the tasks of a connection on the thread that it lives on.
+#[derive(Clone)]
+struct LocalExecutor;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}

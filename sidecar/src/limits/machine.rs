@@ -1,0 +1,69 @@
+//! What the machine allows this process, and the bounds that follow.
+
+use super::Limits;
+
+/// Descriptors that are no connections: files, runtimes, listeners, the admin port.
+const OTHER_DESCRIPTORS: u64 = 64;
+/// A connection has one descriptor, and one more to the application.
+const DESCRIPTORS_EACH: u64 = 2;
+/// What a connection may take: rustls and hyper at rest about 45 KiB, more while bodies move.
+const MEMORY_EACH: u64 = 64 * 1024;
+
+impl Limits {
+    /// The defaults, lowered to what this process may use.
+    #[must_use]
+    pub fn of_this_process(workers: usize) -> Self {
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let descriptors = open_files(&read("/proc/self/limits"));
+        // A process in a container sees its own limits here; without one the file is not there or says `max`.
+        let memory = read("/sys/fs/cgroup/memory.max").trim().parse().ok();
+        Self::default().lowered_to(descriptors, memory, workers)
+    }
+
+    /// Half of the memory is for connections, an eighth for verified tokens; the rest is for bodies, rules and keys.
+    fn lowered_to(mut self, descriptors: Option<u64>, memory: Option<u64>, workers: usize) -> Self {
+        let by_descriptors = descriptors.map(|all| all.saturating_sub(OTHER_DESCRIPTORS) / DESCRIPTORS_EACH);
+        let by_memory = memory.map(|all| all / 2 / MEMORY_EACH);
+        for bound in [by_descriptors, by_memory].into_iter().flatten() {
+            self.connections = self.connections.min(usize::try_from(bound).unwrap_or(usize::MAX)).max(1);
+        }
+        if let Some(memory) = memory {
+            let each = usize::try_from(memory / 8).unwrap_or(usize::MAX) / workers.max(1);
+            self.token_cache = self.token_cache.min(each);
+        }
+        self
+    }
+}
+
+/// The soft limit in `/proc/self/limits` (proc_pid_limits(5)); none where it is unlimited.
+fn open_files(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_and_memory_lower_the_bounds() {
+        let limits = |descriptors, memory, workers| {
+            let limits = Limits::default().lowered_to(descriptors, memory, workers);
+            (limits.connections, limits.token_cache)
+        };
+        let default = (Limits::default().connections, Limits::default().token_cache);
+        assert_eq!(limits(None, None, 2), default);
+        assert_eq!(limits(Some(1024), None, 2), (480, default.1));
+        assert_eq!(limits(None, Some(64 << 20), 2), (512, 4 << 20));
+        assert_eq!(limits(Some(1024), Some(64 << 20), 1), (480, 8 << 20));
+        assert_eq!(limits(Some(10), None, 1).0, 1);
+    }
+
+    #[test]
+    fn the_soft_limit_is_read() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units\nMax open files            1024                 524288               files\n";
+        assert_eq!(open_files(text), Some(1024));
+        assert_eq!(open_files("Max open files            unlimited            unlimited            files"), None);
+        assert!(open_files(&std::fs::read_to_string("/proc/self/limits").unwrap()).is_some());
+    }
+}

@@ -1,0 +1,68 @@
+//! Bytes in both directions after both sides agreed on another protocol.
+
+use crate::connection::Connection;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::time::{Instant, sleep_until};
+
+/// Opens a tunnel as soon as the caller has the answer that announces it; `connection` keeps its slot until it ends.
+pub(crate) fn open(client_side: OnUpgrade, app_side: OnUpgrade, connection: Rc<Connection>, idle: Duration) {
+    tokio::task::spawn_local(async move {
+        let (Ok(client), Ok(app)) = (client_side.await, app_side.await) else { return };
+        let moved = Rc::new(Cell::new(Instant::now()));
+        let mut client = TokioIo::new(client);
+        let mut app = Metered { inner: TokioIo::new(app), moved: Rc::clone(&moved) };
+        tokio::select! {
+            _ = copy_bidirectional(&mut client, &mut app) => {}
+            () = idle_for(&moved, idle) => {}
+        }
+        drop(connection);
+    });
+}
+
+async fn idle_for(moved: &Cell<Instant>, idle: Duration) {
+    while moved.get().elapsed() < idle {
+        sleep_until(moved.get() + idle).await;
+    }
+}
+
+/// Notes when bytes go in either direction.
+struct Metered<S> {
+    inner: S,
+    moved: Rc<Cell<Instant>>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context, buffer: &mut ReadBuf) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if read.is_ready() {
+            self.moved.set(Instant::now());
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        if written.is_ready() {
+            self.moved.set(Instant::now());
+        }
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,133 @@
+//! The threads of a proxy: each with a runtime, a cache and a pool of its own, so that requests share nothing.
+
+use crate::admin;
+use crate::listener;
+use crate::proxy::Worker;
+use crate::settings::Settings;
+use crate::state::State;
+use crate::tls::TlsParts;
+use crate::upstream::Upstream;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::LocalSet;
+
+/// Why a proxy does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// No threads, or nothing to wait for their sockets with.
+    #[error("cannot start a worker")]
+    Worker(#[source] io::Error),
+}
+
+/// A proxy at work; it stops when this is dropped.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Where probes are answered, if anywhere.
+    pub admin: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Starts a proxy that decides with `state`.
+///
+/// # Errors
+/// Where an address cannot be listened on or a thread cannot be started; nothing is left running then.
+pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartError> {
+    let Settings { listen, upstream, certificate, workers, admin, clock, limits } = settings;
+    let (listener, address) = bind(listen)?;
+    let admin = admin.map(bind).transpose()?;
+    let (stop, stopped) = watch::channel(false);
+    let mut running = Running { address, admin: admin.as_ref().map(|(_, address)| *address), stop, threads: Vec::with_capacity(workers) };
+    let tls = Arc::new(TlsParts::new(certificate.into_inner(), clock));
+    let slots = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
+    for number in 0..workers.max(1) {
+        let listener = listener.try_clone().map_err(StartError::Worker)?;
+        let (configuration, tls, slots, limits) = (Arc::clone(state.current()), Arc::clone(&tls), Arc::clone(&slots), limits.clone());
+        let serve = async move |listener| {
+            let upstream = Rc::new(Upstream::new(upstream, &limits));
+            let worker = Rc::new(Worker::new(configuration, tls, Rc::clone(&upstream), limits, clock));
+            tokio::join!(listener::accept(worker, listener, slots), upstream.sweep());
+        };
+        running.spawn(&format!("worker-{number}"), listener, stopped.clone(), serve)?;
+    }
+    if let Some((listener, _)) = admin {
+        running.spawn("admin", listener, stopped, async move |listener| admin::serve(listener, state).await)?;
+    }
+    Ok(running)
+}
+
+fn bind(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), StartError> {
+    let bound = listener::bind(address).and_then(|listener| listener.local_addr().map(|address| (listener, address)));
+    bound.map_err(|source| StartError::Bind { address, source })
+}
+
+impl Running {
+    /// Stops: takes no further connections, ends those that are open, and waits for the threads.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    /// Waits until it ends by itself, which it does not unless every thread is lost.
+    pub fn wait(mut self) {
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+
+    fn end(&mut self) {
+        self.stop.send_replace(true);
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has ended too, and its panic was reported where it happened.
+            let _ = thread.join();
+        }
+    }
+
+    fn spawn<F, S>(&mut self, name: &str, listener: std::net::TcpListener, stopped: watch::Receiver<bool>, serve: F) -> Result<(), StartError>
+    where
+        F: FnOnce(TcpListener) -> S + Send + 'static,
+        S: Future<Output = ()>,
+    {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Worker)?;
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener).map_err(StartError::Worker)?
+        };
+        let body = move || run(&runtime, stopped, async move { serve(listener).await });
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(body).map_err(StartError::Worker)?;
+        self.threads.push(thread);
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Serves until told to stop; what is still open then ends with the runtime.
+fn run(runtime: &Runtime, mut stopped: watch::Receiver<bool>, serve: impl Future<Output = ()>) {
+    LocalSet::new().block_on(runtime, async {
+        tokio::select! {
+            () = serve => {}
+            // An error means that nobody is left who could tell us.
+            _ = stopped.wait_for(|stop| *stop) => {}
+        }
+    });
+}

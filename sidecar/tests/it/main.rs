@@ -1,0 +1,15 @@
+//! The proxy through its sockets: real TLS, real HTTP, an application that records what reaches it.
+
+#![expect(clippy::unwrap_used, reason = "a helper of tests that cannot go on has failed its test")]
+#![expect(clippy::expect_used, reason = "as above")]
+#![expect(clippy::indexing_slicing, reason = "as above")]
+
+mod binary;
+mod bounds;
+mod decisions;
+mod framing;
+mod hygiene;
+mod reload;
+mod support;
+mod upstream;
+mod websocket;

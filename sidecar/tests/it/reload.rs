@@ -1,0 +1,206 @@
+//! A new snapshot takes effect as a whole or not at all.
+
+use crate::support::{App, Ca, Client, Fixture, body, eventually, snapshot};
+use bytes::Bytes;
+use http::Request;
+use policy::wire::{Access, Body, Snapshot, TlsMode};
+use sidecar::{Limits, source::file};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+async fn probe(proxy: &Fixture, method: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(proxy.running.admin.unwrap()).await.unwrap();
+    stream.write_all(format!("{method} {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+    crate::support::read_all(&mut stream).await.chars().skip(9).take(3).collect()
+}
+
+#[tokio::test]
+async fn without_a_snapshot_nothing_passes_and_nothing_is_ready() {
+    let app = App::start().await;
+    let proxy = Fixture::unconfigured(app.address, Limits::default());
+    let answer = proxy.client().get("/open/a", &[]).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")), (503, "not_configured", Some("5")));
+    assert_eq!(proxy.client().get("/open//a", &[]).await.code(), "bad_request/empty_segment", "hygiene comes first");
+    assert_eq!((probe(&proxy, "GET", "/readyz").await, probe(&proxy, "GET", "/livez").await, probe(&proxy, "HEAD", "/startupz").await), ("503".into(), "200".into(), "200".into()));
+    let mut bad = snapshot(&body(TlsMode::Mutual), &proxy.signer.jwks());
+    bad.rulesets[0].revision = "0".repeat(64);
+    assert!(proxy.state.apply(&bad, &[]).is_err());
+    let answer = proxy.client().get("/open/a", &[]).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")), (503, "config_invalid", Some("5")));
+    assert!(!proxy.state.is_ready());
+    proxy.apply(&body(TlsMode::Mutual));
+    assert_eq!(proxy.client().get("/open/a", &[]).await.status, 200);
+    assert_eq!((probe(&proxy, "GET", "/readyz").await, probe(&proxy, "POST", "/readyz").await, probe(&proxy, "GET", "/x").await), ("200".into(), "405".into(), "404".into()));
+    assert_eq!(app.seen().len(), 1);
+}
+
+fn text(snapshot: &Snapshot) -> String {
+    serde_json::to_string(snapshot).unwrap()
+}
+
+fn replace(path: &Path, content: impl AsRef<[u8]>) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, content).unwrap();
+    std::fs::rename(new, path).unwrap();
+}
+
+/// The usual policy, with one rule more for this path.
+fn with_path(path: &str) -> Body {
+    let mut body = body(TlsMode::Mutual);
+    let mut rule = body.rules[0].clone();
+    rule.path = path.into();
+    rule.access = Access::Anonymous;
+    body.rules.push(rule);
+    body
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_changes_nothing() {
+    let app = App::start().await;
+    let proxy = Fixture::unconfigured(app.address, Limits::default());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot.json");
+    let good = text(&snapshot(&with_path("/first"), &proxy.signer.jwks()));
+    replace(&path, &good);
+    let outcomes = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&outcomes);
+    let watch = file::watch(&path, Arc::clone(&proxy.state), vec![proxy.ca.certificate.clone()], move |outcome| {
+        heard.lock().unwrap().push(outcome.map_err(|error| error.to_string()));
+    })
+    .unwrap();
+    assert_eq!(*outcomes.lock().unwrap(), [Ok(())]);
+    let client = proxy.client();
+    let second = text(&snapshot(&with_path("/second"), &proxy.signer.jwks()));
+    let at = second.find("/second").unwrap();
+    let bad: Vec<Vec<u8>> = vec![
+        Vec::new(),
+        second.as_bytes()[..second.len() / 2].to_vec(),
+        second.replacen("\"format\":1", "\"format\":2", 1).into_bytes(),
+        second.replacen("/second", "/sfcond", 1).into_bytes(),
+        second.replacen("\"revision\":\"", "\"revision\":\"f", 1).into_bytes(),
+        second.replacen("\"port\":0", "\"port\":0,\"extra\":1", 1).into_bytes(),
+        format!("{second}{second}").into_bytes(),
+        [&second.as_bytes()[..at], b"\xff", &second.as_bytes()[at + 1..]].concat(),
+        br#"{"format":1,"rulesets":[],"keys":[]}"#.to_vec(),
+        vec![b' '; policy::wire::MAX_SNAPSHOT_BYTES + 1],
+    ];
+    for content in bad {
+        let before = outcomes.lock().unwrap().len();
+        replace(&path, &content);
+        eventually("the change is seen", || async { outcomes.lock().unwrap().len() > before }).await;
+        assert!(outcomes.lock().unwrap().last().unwrap().is_err(), "{}", String::from_utf8_lossy(&content[..content.len().min(200)]));
+        assert!(proxy.state.fault().is_some() && proxy.state.is_ready(), "the fault is visible, the last good stays");
+        assert_eq!(client.get("/first", &[]).await.status, 200);
+        assert_eq!(client.get("/second", &[]).await.status, 403);
+    }
+    std::fs::remove_file(&path).unwrap();
+    eventually("a lost file is a fault", || async { proxy.state.fault().is_some_and(|fault| fault.contains("cannot be read")) }).await;
+    assert_eq!(client.get("/first", &[]).await.status, 200);
+    replace(&path, &second);
+    eventually("a good file is in force", || async { client.get("/second", &[]).await.status == 200 }).await;
+    assert_eq!(proxy.state.fault(), None);
+    drop(watch);
+}
+
+#[tokio::test]
+async fn a_swapped_link_and_a_write_in_place_are_seen() {
+    let app = App::start().await;
+    let proxy = Fixture::unconfigured(app.address, Limits::default());
+    let folder = tempfile::tempdir().unwrap();
+    let link = |to: &str| {
+        let _ = std::fs::remove_file(folder.path().join("new"));
+        std::os::unix::fs::symlink(folder.path().join(to), folder.path().join("new")).unwrap();
+        std::fs::rename(folder.path().join("new"), folder.path().join("data")).unwrap();
+    };
+    for (version, path) in [("v1", "/first"), ("v2", "/second")] {
+        std::fs::create_dir(folder.path().join(version)).unwrap();
+        std::fs::write(folder.path().join(version).join("s.json"), text(&snapshot(&with_path(path), &proxy.signer.jwks()))).unwrap();
+    }
+    link("v1");
+    let _watch = file::watch(&folder.path().join("data/s.json"), Arc::clone(&proxy.state), vec![proxy.ca.certificate.clone()], drop).unwrap();
+    let client = proxy.client();
+    assert_eq!(client.get("/first", &[]).await.status, 200);
+    link("v2");
+    eventually("the new link is followed", || async { client.get("/second", &[]).await.status == 200 }).await;
+    std::fs::write(folder.path().join("v2/s.json"), text(&snapshot(&with_path("/third"), &proxy.signer.jwks()))).unwrap();
+    eventually("a write in place is seen", || async { client.get("/third", &[]).await.status == 200 }).await;
+}
+
+#[tokio::test]
+async fn what_no_proxy_could_serve_is_not_applied() {
+    let proxy = Fixture::unconfigured(([127, 0, 0, 1], 1).into(), Limits::default());
+    let jwks = proxy.signer.jwks();
+    let usual = snapshot(&body(TlsMode::Mutual), &jwks);
+    assert!(proxy.state.apply(&usual, &[]).is_err(), "Mutual, and nobody to vouch");
+    let mut two = usual.clone();
+    two.rulesets.push(two.rulesets[0].clone());
+    let mut same = usual.clone();
+    same.keys.push(same.keys[0].clone());
+    let mut flipped = usual.clone();
+    flipped.keys[0].revision = "0".repeat(64);
+    let no_keys = snapshot(&body(TlsMode::Mutual), "[]");
+    for bad in [two, same, flipped, no_keys] {
+        assert!(proxy.state.apply(&bad, std::slice::from_ref(&proxy.ca.certificate)).is_err());
+    }
+    assert!(!proxy.state.is_ready());
+}
+
+#[tokio::test]
+async fn issuers_whose_keys_never_came_are_503_and_do_not_disturb_the_rest() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Mutual, app.address);
+    let mut without = snapshot(&body(TlsMode::Mutual), &proxy.signer.jwks());
+    without.keys.clear();
+    proxy.state.apply(&without, std::slice::from_ref(&proxy.ca.certificate)).unwrap();
+    let answer = proxy.client().get("/me", &[("authorization", &proxy.alice())]).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")), (503, "keys_unavailable", Some("5")));
+    assert_eq!(proxy.client().get("/open/a", &[]).await.status, 200);
+}
+
+/// The head of one answer on a connection that stays open.
+async fn ask(stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin)) -> String {
+    stream.write_all(b"HEAD /open/a HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[tokio::test]
+async fn live_connections_are_judged_by_the_present_tls() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Optional, app.address);
+    let mut anonymous = proxy.stranger().connect(Some(b"http/1.1")).await.unwrap();
+    let mut known = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
+    assert!(ask(&mut anonymous).await.starts_with("HTTP/1.1 200") && ask(&mut known).await.starts_with("HTTP/1.1 200"));
+    proxy.apply(&body(TlsMode::Mutual));
+    let refused = ask(&mut anonymous).await;
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("connection: close"), "{refused}");
+    assert_eq!(crate::support::read_all(&mut anonymous).await, "");
+    assert!(ask(&mut known).await.starts_with("HTTP/1.1 200"));
+    // The built-in CA is replaced by another: its word is worth nothing now, under the same name.
+    let other = Ca::new("cluster");
+    let stays = snapshot(&body(TlsMode::Mutual), &proxy.signer.jwks());
+    proxy.state.apply(&stays, std::slice::from_ref(&other.certificate)).unwrap();
+    let refused = ask(&mut known).await;
+    assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("connection: close"), "{refused}");
+    let new = Client::new(proxy.running.address, &proxy.ca.certificate, Some(&other.client("web/web")));
+    assert_eq!(new.get("/open/a", &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_http2_connection_that_is_no_longer_acceptable_ends() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Optional, app.address);
+    let stream = proxy.stranger().connect(Some(b"h2")).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = || Request::get("https://a/open/a").body(http_body_util::Empty::<Bytes>::new()).unwrap();
+    assert_eq!(sender.send_request(request()).await.unwrap().status(), 200);
+    proxy.apply(&body(TlsMode::Mutual));
+    assert_eq!(sender.send_request(request()).await.unwrap().status(), 403);
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(20), connection).await.is_ok());
+}

@@ -1,0 +1,64 @@
+//! Certificate authorities and certificates.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+pub(crate) struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) certificate: CertificateDer<'static>,
+}
+
+/// A certificate with its key.
+pub(crate) struct Identity {
+    pub(crate) certificate: CertificateDer<'static>,
+    key: KeyPair,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Usage {
+    Client,
+    Server,
+    None,
+}
+
+impl Ca {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Self { issuer: Issuer::new(params, key), certificate }
+    }
+
+    /// A client of this service account in the trust domain `cluster.local`.
+    pub(crate) fn client(&self, account: &str) -> Identity {
+        let (namespace, name) = account.split_once('/').unwrap();
+        let uri = format!("spiffe://cluster.local/ns/{namespace}/sa/{name}");
+        self.issue(vec![SanType::URI(uri.try_into().unwrap())], Usage::Client)
+    }
+
+    pub(crate) fn server(&self) -> Identity {
+        self.issue(vec![SanType::DnsName("localhost".try_into().unwrap())], Usage::Server)
+    }
+
+    pub(crate) fn issue(&self, names: Vec<SanType>, usage: Usage) -> Identity {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = names;
+        params.extended_key_usages = match usage {
+            Usage::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],
+            Usage::Server => vec![ExtendedKeyUsagePurpose::ServerAuth],
+            Usage::None => Vec::new(),
+        };
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+        Identity { certificate, key }
+    }
+}
+
+impl Identity {
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.key.serialize_der()).into()
+    }
+}

@@ -19,7 +19,7 @@ use compile::Compiled;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use policy::certificate::ClientCa;
-use policy::decide::{Authenticate, Question, explain};
+use policy::decide::{Authenticate, Question, audit_unreadable, explain};
 use policy::keys::KeySet;
 use policy::peer::Peer;
 use policy::request::{CanonicalRequest, SizeLimits};
@@ -131,19 +131,26 @@ impl Judged {
         let peer = self.peer(request)?;
         let sent = head.headers.clone();
         self.stand_in(request, &mut head.headers)?;
-        let canonical = match CanonicalRequest::read(&head.as_request_head(), ruleset.paths(), &SizeLimits::default()) {
-            Ok(canonical) => canonical,
-            Err(reason) => return Ok(Answer::of_hygiene(reason)),
-        };
         let mut authenticate = Witness { judged: self, identity: request.identity.as_ref(), looked: false };
         let now = request.now.map(Timestamp::from);
-        let question =
-            Question { ruleset, request: &canonical, peer: &peer, now: now.unwrap_or(Timestamp::from_millis(0)) };
-        let explained = explain(question, &mut authenticate);
+        let moment = now.unwrap_or(Timestamp::from_millis(0));
+        let limits = ruleset.limits();
+        let limits = SizeLimits { headers: limits.headers, body: limits.body };
+        let head = head.as_request_head();
+        let answer = match CanonicalRequest::read(&head, ruleset.paths(), &limits) {
+            Ok(canonical) => {
+                let question = Question { ruleset, head, request: &canonical, peer: &peer, now: moment };
+                Answer::of_policy(&self.name(), explain(question, &mut authenticate), &sent)
+            }
+            Err(reason) => match audit_unreadable(ruleset, head, &peer, moment, reason, &mut authenticate) {
+                Some(granted) => Answer::of_audited(&self.name(), granted, Vec::new(), &sent),
+                None => Answer::of_hygiene(reason),
+            },
+        };
         if authenticate.looked && now.is_none() {
             bail!("a token is looked at: give the time as `now`, such as \"2026-01-01T00:00:00Z\"");
         }
-        Ok(Answer::of_policy(&self.name(), explained, &sent))
+        Ok(answer)
     }
 
     fn peer(&self, request: &Request) -> anyhow::Result<Peer> {

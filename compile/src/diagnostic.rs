@@ -213,6 +213,10 @@ codes! {
     ReservedHeader = "reserved_header",
     /// A header that two issuers may fill alike for two people.
     AmbiguousSubject = "ambiguous_subject",
+    /// A text is no resource identifier.
+    BadResource = "bad_resource",
+    /// Something that should not stay: Audit, Permissive TLS.
+    Migration = "migration",
     /// The policy cannot be used for another reason.
     Unusable = "unusable",
 }

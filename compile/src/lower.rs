@@ -1,9 +1,12 @@
 //! From a policy as users write it to what decides: references resolved, defaults filled in, every fault found in one run.
 
 mod access;
+mod addresses;
 mod certificates;
+mod cors;
 mod forward;
 mod issuers;
+mod limits;
 mod rules;
 mod sink;
 mod tls;
@@ -13,10 +16,10 @@ use std::collections::BTreeMap;
 
 use crds::{ApiAuthPolicy, IntOrString};
 use policy::ruleset::Ruleset;
-use policy::wire::{Body, KeysMessage, PathOptions, PolicyName};
+use policy::wire::{Body, KeysMessage, Mode, PathOptions, PolicyName};
 use serde_json::Value;
 
-use crate::diagnostic::{Code, Diagnostic, Severity};
+use crate::diagnostic::{Code, Diagnostic, Severity, quoted};
 use crate::shape;
 use crate::source::Document;
 use sink::Sink;
@@ -105,22 +108,22 @@ impl Context<'_> {
     /// The text under a key of a ConfigMap; a fault where it is not there.
     fn text(&self, name: &str, key: &str, pointer: &str, sink: &mut Sink) -> Option<&str> {
         let Some(data) = self.config_maps.get(self.namespace, name) else {
-            let hint = format!("create ConfigMap {}/{name}, or give the file that holds it with -f", self.namespace);
+            let hint = "create it, or give the file that holds it with -f";
             sink.error(
                 &format!("{pointer}/configMapName"),
                 Code::MissingReference,
-                format!("there is no ConfigMap `{name}` in namespace `{}`", self.namespace),
-                &hint,
+                format!("there is no ConfigMap {} in namespace {}", quoted(name), quoted(self.namespace)),
+                hint,
             );
             return None;
         };
         let text = data.get(key).map(String::as_str);
         if text.is_none() {
-            let known = data.keys().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+            let known = data.keys().map(|key| quoted(key)).collect::<Vec<_>>().join(", ");
             sink.error(
                 &format!("{pointer}/key"),
                 Code::MissingReference,
-                format!("ConfigMap `{name}` has no key `{key}`"),
+                format!("ConfigMap {} has no key {}", quoted(name), quoted(key)),
                 &format!("it has {known}"),
             );
         }
@@ -132,11 +135,22 @@ fn lower(policy: ApiAuthPolicy, config_maps: &ConfigMaps, settings: &Settings, s
     let namespace = policy.metadata.namespace.clone().unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned());
     let context = Context { policy: &policy, namespace: &namespace, config_maps, settings };
     let spec = &policy.spec;
+    check_name(&policy, sink);
     check_selector(&policy, sink);
+    warn_of_migration(&policy, sink);
     let tls = tls::lower(&context, sink);
     let (issuers, keys) = issuers::lower(&context, sink);
     let rules = rules::lower(&context, &tls, sink);
+    check_resource(&policy, sink);
     let body = Body {
+        mode: match spec.mode {
+            None | Some(crds::Mode::Enforce) => Mode::Enforce,
+            Some(crds::Mode::Audit) => Mode::Audit,
+        },
+        resource: spec.resource.clone(),
+        cors: cors::lower(&context, sink),
+        addresses: addresses::lower(&context, &tls, sink),
+        limits: limits::lower(&context, sink),
         policy: PolicyName { namespace: namespace.clone(), name: policy.metadata.name.clone().unwrap_or_default() },
         tls,
         issuers,
@@ -159,6 +173,25 @@ fn lower(policy: ApiAuthPolicy, config_maps: &ConfigMaps, settings: &Settings, s
     Some(Compiled { body, ruleset, keys, port, generation, policy })
 }
 
+/// The API server takes no other names; the policy's name also stands in challenges, between quotes.
+fn check_name(policy: &ApiAuthPolicy, sink: &mut Sink) {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_label = |label: &str| {
+        let edges = [label.bytes().next(), label.bytes().last()];
+        edges.into_iter().all(|edge| edge.is_some_and(plain)) && label.bytes().all(|byte| plain(byte) || byte == b'-')
+    };
+    for (field, name) in [("name", &policy.metadata.name), ("namespace", &policy.metadata.namespace)] {
+        if let Some(name) = name.as_ref().filter(|name| name.len() > 253 || !name.split('.').all(is_label)) {
+            sink.error(
+                &format!("/metadata/{field}"),
+                Code::BadFormat,
+                format!("{} is no name", quoted(name)),
+                "write lower-case letters, digits, `-` and `.`, a letter or digit at either end",
+            );
+        }
+    }
+}
+
 fn check_selector(policy: &ApiAuthPolicy, sink: &mut Sink) {
     let selector = &policy.spec.selector;
     let labels = selector.match_labels.as_ref().is_some_and(|labels| !labels.is_empty());
@@ -171,6 +204,31 @@ fn check_selector(policy: &ApiAuthPolicy, sink: &mut Sink) {
             "an empty selector would protect every pod of the namespace by accident",
             hint,
         );
+    }
+}
+
+fn check_resource(policy: &ApiAuthPolicy, sink: &mut Sink) {
+    let Some(resource) = &policy.spec.resource else { return };
+    if let Err(fault) = policy::check_resource(resource) {
+        let hint = "write the https URL by which clients know this API: `https://orders.example.com`";
+        sink.error("/spec/resource", Code::BadResource, format!("{} is no resource: {fault}", quoted(resource)), hint);
+    }
+}
+
+/// What is safe only for a while.
+fn warn_of_migration(policy: &ApiAuthPolicy, sink: &mut Sink) {
+    if policy.spec.tls.mode == crds::TlsMode::Permissive {
+        let hint = "write `Optional` or `Mutual` when the last caller uses TLS";
+        sink.warning(
+            "/spec/tls/mode",
+            Code::Migration,
+            "tokens and answers cross the network in the clear for callers without TLS",
+            hint,
+        );
+    }
+    if policy.spec.mode == Some(crds::Mode::Audit) {
+        let hint = "leave `mode` out when the audited denials are those that you want";
+        sink.warning("/spec/mode", Code::Migration, "nothing is refused while the policy is in Audit", hint);
     }
 }
 

@@ -95,8 +95,8 @@ fn unknown_fields_lead_to_the_known_one() {
         ),
         (
             "  forward:\n",
-            "  cors: {}\n  forward:\n",
-            "p.yaml:20:3: error[unknown_field]: spec.cors: unknown field `cors`; known here: `forward`, `issuers`, `paths`, `port`, `rules`, `selector`, `tls`",
+            "  login: {}\n  forward:\n",
+            "p.yaml:20:3: error[unknown_field]: spec.login: unknown field `login`; known here: `cors`, `forward`, `ip`, `issuers`, `limits`, `mode`, `paths`, `port`, `resource`, `rules`, `selector`, `tls`",
         ),
         (
             "matchLabels",
@@ -193,8 +193,8 @@ fn values_are_within_their_bounds() {
         ),
         (
             "Mutual",
-            "Plaintext",
-            "p.yaml:7:11: error[not_one_of]: spec.tls.mode: unknown value `Plaintext`; write one of `Mutual`, `Optional`",
+            "Strict",
+            "p.yaml:7:11: error[not_one_of]: spec.tls.mode: unknown value `Strict`; write one of `Mutual`, `Optional`, `Permissive`, `Plaintext`",
         ),
         (
             "id: subject",
@@ -243,7 +243,7 @@ fn what_must_be_there_is_missed_where_it_should_stand() {
         (
             "    mode: Mutual\n",
             "",
-            "p.yaml:7:5: error[missing_field]: spec.tls.mode: `mode` is missing; write one of `Mutual`, `Optional`",
+            "p.yaml:7:5: error[missing_field]: spec.tls.mode: `mode` is missing; write one of `Mutual`, `Optional`, `Permissive`, `Plaintext`",
         ),
         (
             "    keys: {inline: '{\"keys\":[]}'}\n",

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema;
-use crate::{Forward, Issuer, Paths, Rule, Tls};
+use crate::{Addresses, Cors, Forward, Issuer, Limits, Paths, Rule, Tls};
 
 /// Who may call the selected pods, and how. What no rule names is refused.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +33,18 @@ pub struct ApiAuthPolicySpec {
     #[schemars(transform = schema::bound_port)]
     pub port: Option<IntOrString>,
 
+    /// Whether denials take effect. `Enforce`: they do. `Audit`: nothing that HTTP allows is refused, and what would have
+    /// been is told. Default: Enforce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Mode")]
+    pub mode: Option<Mode>,
+
+    /// The protected resource (RFC 9728): the https URL by which clients know this API. With it, challenges name its
+    /// metadata document, which tells clients where to get a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub resource: Option<String>,
+
     /// How callers connect: which TLS versions, and which client certificates are asked for.
     pub tls: Tls,
 
@@ -51,7 +63,28 @@ pub struct ApiAuthPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<Forward>,
 
+    /// Which web pages may call from a browser. Default: none, and browsers refuse to let them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<Cors>,
+
+    /// Where requests may come from. Default: anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<Addresses>,
+
+    /// How large and how slow a request may be. Each that is left out keeps its default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+
     /// How strictly paths are compared. Default: as strictly as possible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paths: Option<Paths>,
+}
+
+/// Whether denials take effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// They do.
+    Enforce,
+    /// They are told, and the request passes as it came.
+    Audit,
 }

@@ -20,6 +20,21 @@ pub struct Forward {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 32), transform = schema::map_by_name)]
     pub headers: Vec<IdentityHeader>,
+
+    /// Whether the application is told the client certificate. `None`: it is not. `Xfcc`: its hash and names, as
+    /// `X-Forwarded-Client-Cert`. Default: None.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ClientCertificate")]
+    pub client_certificate: Option<ClientCertificate>,
+}
+
+/// Whether the application is told the client certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ClientCertificate {
+    /// It is not.
+    None,
+    /// As `X-Forwarded-Client-Cert`.
+    Xfcc,
 }
 
 /// Whether the application gets the token.

@@ -43,6 +43,19 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64), transform = schema::each(49, "A network such as `203.0.113.0/24`, or one address."))]
     pub ips: Vec<String>,
+
+    /// `Audit`: the rule is tried out while the others enforce. What it denies is told and let pass, where every rule for
+    /// the same request is in Audit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RuleMode")]
+    pub mode: Option<RuleMode>,
+}
+
+/// Whether a rule is only tried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum RuleMode {
+    /// It is.
+    Audit,
 }
 
 /// Who is allowed, where nothing in particular is required.

@@ -17,6 +17,9 @@ pub const DURATION_PATTERN: &str = "^[0-9]+(ms|s|m|h)$";
 /// The form of a name that the policy gives to one of its parts: safe to print in logs and headers.
 pub const NAME_PATTERN: &str = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$";
 
+/// The form of a quantity of bytes: a number, perhaps with a unit in powers of ten or two.
+pub const QUANTITY_PATTERN: &str = "^[0-9]+(k|M|G|Ki|Mi|Gi)?$";
+
 const HEADER: &str = "# Generated from the types in crds/src by `doorward generate crds`; do not edit.\n";
 
 static DEFINITION: LazyLock<Value> = LazyLock::new(|| {
@@ -78,6 +81,11 @@ pub(crate) fn map_by_name(list: &mut Schema) {
 /// Bounds a port: a number of a port, or the name of a container port (RFC 6335).
 pub(crate) fn bound_port(port: &mut Schema) {
     merge(port, "", json!({"minimum": 1, "maximum": 65535, "minLength": 1, "maxLength": 15}));
+}
+
+/// Bounds a quantity: a number of bytes, or a number with a unit in powers of ten or two.
+pub(crate) fn bound_quantity(quantity: &mut Schema) {
+    merge(quantity, "", json!({"minimum": 0, "minLength": 1, "maxLength": 20, "pattern": QUANTITY_PATTERN}));
 }
 
 /// Bounds a label selector, which Kubernetes leaves open in custom resources, and refuses every empty part of it.

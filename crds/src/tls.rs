@@ -10,7 +10,8 @@ use crate::schema;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tls {
     /// Whether callers must show a client certificate. `Mutual`: every caller must, or the connection is refused.
-    /// `Optional`: a caller may; one that is shown must verify.
+    /// `Optional`: a caller may; one that is shown must verify. `Permissive`: as Optional, and plaintext on the same port,
+    /// for a migration. `Plaintext`: no TLS, for ports behind something else that has it.
     pub mode: TlsMode,
 
     /// The oldest TLS version that is spoken, `"1.2"` or `"1.3"`, in quotes. Default: `"1.2"`.
@@ -32,6 +33,10 @@ pub enum TlsMode {
     Mutual,
     /// A caller may show one; one that is shown must verify.
     Optional,
+    /// As Optional, and plaintext on the same port.
+    Permissive,
+    /// No TLS.
+    Plaintext,
 }
 
 /// A version of TLS, written as a string.

@@ -78,7 +78,10 @@ fn faults_of(node: &Value) -> Vec<&'static str> {
 fn patterns_are_the_published_ones() {
     walk(spec(), "spec", &mut |node, path| {
         if let Some(pattern) = node.get("pattern").and_then(Value::as_str) {
-            assert!([crds::DURATION_PATTERN, crds::NAME_PATTERN].contains(&pattern), "{path}: {pattern}");
+            assert!(
+                [crds::DURATION_PATTERN, crds::NAME_PATTERN, crds::QUANTITY_PATTERN].contains(&pattern),
+                "{path}: {pattern}"
+            );
         }
     });
 }
@@ -94,6 +97,8 @@ fn shape_rules_stand_beside_their_fields() {
     found.sort();
     let expected = [
         "spec.forward.headers[]",
+        "spec.ip.trustedProxies[]",
+        "spec.ip.trustedProxies[].caller",
         "spec.issuers[]",
         "spec.issuers[].identity",
         "spec.issuers[].keys",
@@ -114,6 +119,7 @@ fn required_fields_are_these() {
     });
     found.sort();
     let expected = [
+        "spec.cors.origins",
         "spec.forward.headers[].name",
         "spec.issuers[].issuer",
         "spec.issuers[].keys",

@@ -12,6 +12,8 @@ use crate::ruleset::{Access, Issuer, Rule};
 use crate::time::Timestamp;
 use crate::token::{Unproven, VerifiedToken};
 use checks::CHECKS;
+pub(crate) use checks::is_caller;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What came of the token in a request.
@@ -27,11 +29,23 @@ pub(crate) enum TokenState {
     Verified(Arc<VerifiedToken>),
 }
 
+impl TokenState {
+    /// The token, where it is good.
+    pub(crate) fn into_verified(self) -> Option<Arc<VerifiedToken>> {
+        match self {
+            Self::Verified(token) => Some(token),
+            _ => None,
+        }
+    }
+}
+
 /// Everything that the checks of a rule look at.
 #[derive(Clone, Copy)]
 pub(crate) struct Facts<'a> {
     pub(crate) request: &'a CanonicalRequest<'a>,
     pub(crate) peer: &'a Peer,
+    /// The client's address, perhaps behind trusted proxies.
+    pub(crate) address: Option<IpAddr>,
     pub(crate) token: &'a TokenState,
     pub(crate) issuers: &'a [Issuer],
     pub(crate) now: Timestamp,

@@ -1,16 +1,22 @@
 //! The order in which a request is decided, from the connection to the verdict.
 
+mod refused;
+mod report;
+
+pub use refused::Refused;
+
+use crate::address::Client;
 use crate::authorize::{self, CheckReport, Facts, Outcome, TokenState};
 use crate::keys::KeySet;
 use crate::peer::Peer;
 use crate::permit::Granted;
-use crate::reason::Reason;
-use crate::request::{CanonicalRequest, Credential};
+use crate::reason::{Reason, TokenFault};
+use crate::request::{self, CanonicalRequest, Credential, RequestHead};
 use crate::ruleset::{Rule, Ruleset};
 use crate::time::Timestamp;
 use crate::token::{self, Unproven, VerifiedToken};
 use crate::wire::TlsMode;
-use serde_json::{Value, json};
+use http::HeaderMap;
 use std::sync::Arc;
 
 /// A request and all that is known about it.
@@ -18,6 +24,8 @@ use std::sync::Arc;
 pub struct Question<'a> {
     /// The policy of the port.
     pub ruleset: &'a Ruleset,
+    /// The head as it came.
+    pub head: RequestHead<'a>,
     /// The request in canonical form.
     pub request: &'a CanonicalRequest<'a>,
     /// The other end of the connection.
@@ -49,14 +57,17 @@ pub enum Decision<'a> {
     Granted(Granted<'a>),
     /// It may not.
     Refused(Refused<'a>),
+    /// The proxy answers itself.
+    Own(Own<'a>),
 }
 
-/// A refusal, with what is needed to answer and to explain it.
+/// An answer of the proxy itself.
 #[derive(Debug)]
-pub struct Refused<'a> {
-    reason: Reason,
-    rule: Option<&'a Rule>,
-    ruleset: &'a Ruleset,
+pub enum Own<'a> {
+    /// The metadata document of the protected resource (RFC 9728, section 3.2), JSON.
+    Metadata(&'a str),
+    /// The answer to a preflight: its fields (Fetch standard, CORS-preflight request).
+    Preflight(HeaderMap),
 }
 
 /// A verdict and what led to it.
@@ -70,189 +81,197 @@ pub struct Explained<'a> {
 
 /// Decides a request.
 pub fn decide<'a>(question: Question<'a>, authenticate: &mut impl Authenticate) -> Decision<'a> {
-    match consider(question, authenticate) {
-        Considered::Before(reason, rule) => question.refuse(reason, rule),
-        Considered::Rules(token, outcome) => question.conclude(token, outcome),
-    }
+    let considered = consider(question, authenticate);
+    question.conclude(considered, authenticate)
 }
 
 /// Decides a request and tells what every check saw.
 pub fn explain<'a>(question: Question<'a>, authenticate: &mut impl Authenticate) -> Explained<'a> {
-    let mut checks = vec![tls_report(question)];
-    let decision = match consider(question, authenticate) {
-        Considered::Before(reason, rule) => {
-            if reason != Reason::TlsMode {
-                checks.push(route_report(question, rule, false));
-            }
-            question.refuse(reason, rule)
-        }
-        Considered::Rules(token, outcome) => {
-            let (Outcome::Pass(rule) | Outcome::Fail(rule, _)) = outcome;
-            checks.push(route_report(question, Some(rule), true));
-            checks.extend(authorize::report(rule, &question.facts(&token)));
-            question.conclude(token, outcome)
-        }
-    };
-    Explained { decision, checks }
+    let considered = consider(question, authenticate);
+    let checks = report::of(question, &considered);
+    Explained { decision: question.conclude(considered, authenticate), checks }
 }
 
+/// A request that could not be made canonical, before a policy in Audit: it passes as it came. None where the policy
+/// enforces, or where it is about limits, which always hold.
+pub fn audit_unreadable<'a>(
+    ruleset: &'a Ruleset,
+    head: RequestHead<'a>,
+    peer: &'a Peer,
+    now: Timestamp,
+    reason: Reason,
+    authenticate: &mut impl Authenticate,
+) -> Option<Granted<'a>> {
+    let is_limit = matches!(reason, Reason::HeadersTooLarge | Reason::BodyTooLarge);
+    if !ruleset.audit || is_limit {
+        return None;
+    }
+    let client = ruleset.addresses.client(peer, head.headers);
+    let credential = request::credential(head.headers);
+    let token = look_at_token(ruleset, peer, now, credential, authenticate).into_verified();
+    let audited = Some(Refused { reason, rule: None, ruleset });
+    Some(Granted { rule: None, request: None, head, ruleset, peer, client, token, audited })
+}
+
+/// What the policy says, before audit.
 enum Considered<'a> {
-    /// Refused before any rule was evaluated.
-    Before(Reason, Option<&'a Rule>),
+    /// Refused before any rule was evaluated; `tried_out` where every rule that is left is in Audit.
+    Before { reason: Reason, rule: Option<&'a Rule>, tried_out: bool },
     /// What the rules come to, with the token that they saw.
-    Rules(TokenState, Outcome<'a>),
+    Rules { token: TokenState, outcome: Outcome<'a>, tried_out: bool },
+    /// The proxy answers itself.
+    Own(Own<'a>),
+}
+
+impl<'a> Considered<'a> {
+    fn before(reason: Reason) -> Self {
+        Self::Before { reason, rule: None, tried_out: false }
+    }
 }
 
 fn consider<'a>(question: Question<'a>, authenticate: &mut impl Authenticate) -> Considered<'a> {
     let Question { ruleset, request, .. } = question;
     if !question.connection_is_acceptable() {
-        return Considered::Before(Reason::TlsMode, None);
+        return Considered::before(Reason::TlsMode);
     }
-    if is_reserved(request) {
-        return Considered::Before(Reason::NotFound, None);
+    let client = question.client();
+    if let Err(reason) = ruleset.addresses.check(client) {
+        return Considered::before(reason);
     }
-    let Some(routed) = ruleset.route(request) else { return Considered::Before(Reason::NoRule, None) };
+    if let Some(considered) = question.own() {
+        return considered;
+    }
+    let Some(routed) = ruleset.route(request) else { return Considered::before(Reason::NoRule) };
     let rules = routed.rules(&ruleset.rules, request.host().name()).filter(|rule| rule.allows_method(request.method()));
-    let Some(first) = rules.clone().next() else { return Considered::Before(Reason::NoRule, None) };
+    let Some(first) = rules.clone().next() else { return Considered::before(Reason::NoRule) };
+    let tried_out = rules.clone().all(|rule| rule.audit);
     if routed.folded && !ruleset.paths.case_insensitive {
-        return Considered::Before(Reason::PathCase, Some(first));
+        return Considered::Before { reason: Reason::PathCase, rule: Some(first), tried_out };
     }
     if routed.aliased {
-        return Considered::Before(Reason::PathAlias, Some(first));
+        return Considered::Before { reason: Reason::PathAlias, rule: Some(first), tried_out };
     }
-    let token = if rules.clone().any(Rule::needs_token) {
-        question.look_at_token(authenticate)
-    } else {
-        TokenState::NotLookedAt
+    // A refused address must not cost the verification of a signature.
+    let looks = |rule: &Rule| rule.needs_token() && rule.admits(client.address);
+    let token = match rules.clone().any(looks) {
+        true => question.look_at_token(authenticate),
+        false => TokenState::NotLookedAt,
     };
-    match authorize::authorize(rules, &question.facts(&token)) {
-        Some(outcome) => Considered::Rules(token, outcome),
-        None => Considered::Before(Reason::NoRule, None),
+    match authorize::authorize(rules, &question.facts(client, &token)) {
+        Some(outcome) => Considered::Rules { token, outcome, tried_out },
+        None => Considered::before(Reason::NoRule),
     }
-}
-
-/// Paths of the proxy itself, whatever the method and the case.
-fn is_reserved(request: &CanonicalRequest) -> bool {
-    request.segments().next().is_some_and(|segment| segment.folded().eq(".doorward".chars()))
 }
 
 impl<'a> Question<'a> {
     /// Whether the present `tls` would accept the connection: it may be older than the policy.
     fn connection_is_acceptable(self) -> bool {
         let tls = &self.ruleset.tls;
-        match &self.peer.certificate {
-            Some(certificate) => tls.client_cas.iter().any(|ca| ca.name == certificate.ca),
-            None => tls.mode != TlsMode::Mutual,
+        let fits = match tls.mode {
+            TlsMode::Mutual => self.peer.certificate.is_some(),
+            TlsMode::Optional => !self.peer.plaintext,
+            TlsMode::Permissive => true,
+            TlsMode::Plaintext => self.peer.plaintext,
+        };
+        let vouched = |name: &str| tls.client_cas.iter().any(|ca| *ca.name == *name);
+        fits && self.peer.certificate.as_ref().is_none_or(|certificate| vouched(&certificate.ca))
+    }
+
+    fn client(self) -> Client {
+        self.ruleset.addresses.client(self.peer, self.head.headers)
+    }
+
+    /// Paths of the proxy itself, whatever the case, and preflights, which come without credentials.
+    fn own(self) -> Option<Considered<'a>> {
+        let first_segment = self.request.segments().next();
+        if first_segment.is_some_and(|segment| segment.folded().eq(".doorward".chars())) {
+            return Some(Considered::before(Reason::NotFound));
         }
+        let document = self.ruleset.resource.as_ref().filter(|resource| resource.is_asked_for(self.request));
+        if let Some(resource) = document {
+            return Some(Considered::Own(Own::Metadata(&resource.document)));
+        }
+        let preflight = self.ruleset.cors.as_ref().and_then(|cors| cors.preflight(self.request, self.head.headers));
+        preflight.map(|fields| Considered::Own(Own::Preflight(fields)))
     }
 
     fn look_at_token(self, authenticate: &mut impl Authenticate) -> TokenState {
-        let token = match self.request.credential() {
-            Credential::Absent => return TokenState::Missing,
-            Credential::Malformed => {
-                return TokenState::Unproven(Unproven::Fault(crate::reason::TokenFault::Malformed));
+        look_at_token(self.ruleset, self.peer, self.now, self.request.credential(), authenticate)
+    }
+
+    fn facts<'f>(self, client: Client, token: &'f TokenState) -> Facts<'f>
+    where
+        'a: 'f,
+    {
+        let Self { ruleset, request, peer, now, .. } = self;
+        Facts { request, peer, address: client.address, token, issuers: &ruleset.issuers, now }
+    }
+
+    fn conclude(self, considered: Considered<'a>, authenticate: &mut impl Authenticate) -> Decision<'a> {
+        match considered {
+            Considered::Own(own) => Decision::Own(own),
+            Considered::Rules { token, outcome: Outcome::Pass(rule), .. } => {
+                let token = token.into_verified().filter(|_| rule.needs_token());
+                Decision::Granted(self.grant(Some(rule), token, None))
             }
-            Credential::Bearer(token) => token,
-        };
-        let usable = authenticate.authenticate(token).and_then(|token| {
-            let issuer = self
-                .ruleset
-                .issuers
-                .get(token.issuer())
-                .ok_or(Unproven::Fault(crate::reason::TokenFault::UnknownIssuer))?;
-            token.check(issuer, self.peer, self.now)?;
-            Ok(token)
-        });
-        usable.map_or_else(TokenState::Unproven, TokenState::Verified)
-    }
-
-    fn facts(self, token: &'a TokenState) -> Facts<'a> {
-        Facts { request: self.request, peer: self.peer, token, issuers: &self.ruleset.issuers, now: self.now }
-    }
-
-    fn refuse(self, reason: Reason, rule: Option<&'a Rule>) -> Decision<'a> {
-        Decision::Refused(Refused { reason, rule, ruleset: self.ruleset })
-    }
-
-    fn conclude(self, token: TokenState, outcome: Outcome<'a>) -> Decision<'a> {
-        match outcome {
-            Outcome::Fail(rule, reason) => self.refuse(reason, Some(rule)),
-            Outcome::Pass(rule) => {
-                let token = match token {
-                    TokenState::Verified(token) if rule.needs_token() => Some(token),
-                    _ => None,
-                };
-                Decision::Granted(Granted {
-                    rule,
-                    request: self.request,
-                    forward: &self.ruleset.forward,
-                    token,
-                    audited: None,
-                })
+            Considered::Rules { token, outcome: Outcome::Fail(rule, reason), tried_out } => {
+                let refused = Refused { reason, rule: Some(rule), ruleset: self.ruleset };
+                if !tried_out && !self.ruleset.audit {
+                    return Decision::Refused(refused);
+                }
+                let token = token.into_verified().filter(|_| rule.needs_token());
+                Decision::Granted(self.grant(Some(rule), token, Some(refused)))
+            }
+            Considered::Before { reason, rule, tried_out } => {
+                let refused = Refused { reason, rule, ruleset: self.ruleset };
+                if !tried_out && !self.ruleset.audit {
+                    return Decision::Refused(refused);
+                }
+                let looks = rule.is_none_or(Rule::needs_token);
+                let token = if looks { self.look_at_token(authenticate).into_verified() } else { None };
+                Decision::Granted(self.grant(rule, token, Some(refused)))
             }
         }
+    }
+
+    fn grant(
+        self,
+        rule: Option<&'a Rule>,
+        token: Option<Arc<VerifiedToken>>,
+        audited: Option<Refused<'a>>,
+    ) -> Granted<'a> {
+        let Self { ruleset, head, request, peer, .. } = self;
+        Granted { rule, request: Some(request), head, ruleset, peer, client: self.client(), token, audited }
     }
 }
 
-impl<'a> Refused<'a> {
-    /// Why.
-    #[must_use]
-    pub fn reason(&self) -> Reason {
-        self.reason
-    }
-
-    /// The rule that decides, where one does.
-    #[must_use]
-    pub fn rule(&self) -> Option<&'a Rule> {
-        self.rule
-    }
-
-    /// The value of `WWW-Authenticate` (RFC 6750, section 3; RFC 9470, section 3), where the answer has one.
-    #[must_use]
-    pub fn challenge(&self) -> Option<String> {
-        let realm = &self.ruleset.policy.name;
-        let parameters = match self.reason {
-            Reason::TokenMissing => String::new(),
-            Reason::TokenInvalid(_) => r#", error="invalid_token""#.to_owned(),
-            Reason::LoginTooOld => {
-                format!(r#", error="insufficient_user_authentication", max_age="{}""#, self.max_age_seconds()?)
-            }
-            Reason::InsufficientScope => {
-                format!(r#", error="insufficient_scope", scope="{}""#, self.scopes()?.join(" "))
-            }
-            _ => return None,
-        };
-        Some(format!(r#"Bearer realm="{realm}"{parameters}"#))
-    }
-
-    fn max_age_seconds(&self) -> Option<u64> {
-        match &self.rule?.access {
-            crate::ruleset::Access::Require(require) => require.max_auth_age.map(|age| age.as_secs()),
-            _ => None,
-        }
-    }
-
-    /// What a client should ask for: all of `scopes`, and the first of `anyScope`.
-    fn scopes(&self) -> Option<Vec<&'a str>> {
-        match &self.rule?.access {
-            crate::ruleset::Access::Require(require) => {
-                Some(require.scopes.iter().chain(require.any_scope.first()).map(AsRef::as_ref).collect())
-            }
-            _ => None,
-        }
-    }
-}
-
-fn tls_report(question: Question) -> CheckReport {
-    let wanted = match question.ruleset.tls.mode {
-        TlsMode::Mutual => json!("Mutual"),
-        TlsMode::Optional => json!("Optional"),
+fn look_at_token(
+    ruleset: &Ruleset,
+    peer: &Peer,
+    now: Timestamp,
+    credential: Credential,
+    authenticate: &mut impl Authenticate,
+) -> TokenState {
+    let token = match credential {
+        Credential::Absent => return TokenState::Missing,
+        Credential::Malformed => return TokenState::Unproven(TokenFault::Malformed.into()),
+        Credential::Bearer(token) => token,
     };
-    let got = question.peer.certificate.as_ref().map_or(Value::Null, |certificate| json!({ "ca": certificate.ca }));
-    CheckReport { check: "tls", pass: question.connection_is_acceptable(), wanted, got }
+    let usable = authenticate.authenticate(token).and_then(|token| {
+        let issuer = ruleset.issuers.get(token.issuer()).ok_or(TokenFault::UnknownIssuer)?;
+        token.check(issuer, peer, now)?;
+        Ok(token)
+    });
+    usable.map_or_else(TokenState::Unproven, TokenState::Verified)
 }
 
-fn route_report(question: Question, rule: Option<&Rule>, pass: bool) -> CheckReport {
-    let got = json!({"method": question.request.method().as_str(), "host": question.request.host().name(), "path": question.request.path()});
-    CheckReport { check: "route", pass, wanted: json!(rule.map(Rule::path)), got }
+impl Own<'_> {
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Metadata(_) => 200,
+            Self::Preflight(_) => 204,
+        }
+    }
 }

@@ -1,19 +1,20 @@
 //! What the application receives: the client's fields without those that are ours, then ours (RFC 9110, section 7.6.1).
 
+mod certificate;
 pub mod names;
+mod trusted;
 mod value;
 
 use crate::permit::Permit;
 use http::HeaderMap;
 use http::header::{self, Entry, HeaderName, HeaderValue};
-use std::net::IpAddr;
+use std::collections::HashSet;
+use trusted::Told;
 
 /// What the connection adds to a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange<'a> {
-    /// The address of the client, where it is known.
-    pub client: Option<IpAddr>,
-    /// `https` or `http`, as the client sees it.
+    /// `https` or `http`, as the connection is.
     pub scheme: &'static str,
     /// The identifier of this request.
     pub request_id: &'a str,
@@ -27,7 +28,7 @@ pub fn removed(permit: &Permit, headers: &HeaderMap) -> Vec<HeaderName> {
         names::is_hop_by_hop(name)
             || (named.contains(name) && !names::outlives_connection(name))
             || (*name == header::AUTHORIZATION && !permit.keeps_authorization())
-            || is_ours(permit, name)
+            || (if permit.is_as_it_came() { is_identity(permit, name) } else { is_ours(permit, name) })
     };
     headers.keys().filter(|name| goes(name)).cloned().collect()
 }
@@ -45,40 +46,72 @@ pub fn identity_headers(permit: &Permit) -> Vec<(HeaderName, HeaderValue)> {
 
 /// Turns the client's fields into those for the application.
 pub fn rewrite(permit: &Permit, headers: &mut HeaderMap, exchange: &Exchange) {
+    let told = Told::by_proxy(permit, headers);
     for name in removed(permit, headers) {
         headers.remove(name);
     }
     join_cookies(headers);
+    if let Some(length) = headers.get(header::CONTENT_LENGTH).cloned() {
+        // Equal ones may come repeated; the application sees one.
+        headers.insert(header::CONTENT_LENGTH, length);
+    }
+    if permit.is_as_it_came() {
+        complete(permit, headers, exchange);
+    } else {
+        set_ours(permit, headers, exchange, told);
+    }
+    for (name, value) in identity_headers(permit).into_iter().chain(certificate::header(permit)) {
+        headers.insert(name, value);
+    }
+}
+
+fn set_ours(permit: &Permit, headers: &mut HeaderMap, exchange: &Exchange, told: Told) {
     let text = |text: &str| HeaderValue::from_str(text).ok();
-    let client = exchange.client.and_then(|client| text(&client.to_string()));
+    let host = permit.host().and_then(text);
     let ours = [
-        (header::HOST, text(permit.host())),
-        (names::X_FORWARDED_FOR, client),
-        (names::X_FORWARDED_PROTO, Some(HeaderValue::from_static(exchange.scheme))),
-        (names::X_FORWARDED_HOST, text(permit.host())),
-        (names::X_REQUEST_ID, text(exchange.request_id)),
+        (header::HOST, host.clone()),
+        (names::X_FORWARDED_FOR, permit.client().address.and_then(|client| text(&client.to_string()))),
+        (names::X_FORWARDED_PROTO, told.proto.or(Some(HeaderValue::from_static(exchange.scheme)))),
+        (names::X_FORWARDED_HOST, told.host.or(host)),
+        (names::X_FORWARDED_PORT, told.port),
+        (names::X_REQUEST_ID, told.request_id.or_else(|| text(exchange.request_id))),
     ];
     for (name, value) in ours {
         if let Some(value) = value {
             headers.insert(name, value);
         }
     }
-    for (name, value) in identity_headers(permit) {
-        headers.insert(name, value);
+}
+
+/// Under a policy in Audit the request goes on as it came: only what would be missing is added.
+fn complete(permit: &Permit, headers: &mut HeaderMap, exchange: &Exchange) {
+    let text = |text: &str| HeaderValue::from_str(text).ok();
+    let wanted = [(header::HOST, permit.authority().and_then(text)), (names::X_REQUEST_ID, text(exchange.request_id))];
+    for (name, value) in wanted {
+        if let (Some(value), false) = (value, headers.contains_key(&name)) {
+            headers.insert(name, value);
+        }
     }
 }
 
 /// Fields that the client says are for the next hop only (RFC 9110, section 7.6.1).
-fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+fn named_by_connection(headers: &HeaderMap) -> HashSet<HeaderName> {
     let options =
         headers.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok()).collect()
 }
 
 fn is_ours(permit: &Permit, name: &HeaderName) -> bool {
-    let configured = |mapped: &str| permit.forward().headers.iter().any(|header| *header.mapped == *mapped);
+    let by_name = |mapped: &str| names::is_ours(mapped) || names::is_always_removed(mapped);
+    names::with_mapped(name.as_str(), by_name) || is_identity(permit, name)
+}
+
+/// Whether an application could take the field for one that tells who calls.
+fn is_identity(permit: &Permit, name: &HeaderName) -> bool {
+    let forward = permit.forward();
     names::with_mapped(name.as_str(), |mapped| {
-        names::is_ours(mapped) || names::is_always_removed(mapped) || configured(mapped)
+        let configured = forward.headers.iter().any(|header| *header.mapped == *mapped);
+        configured || (forward.client_certificate && mapped == names::X_FORWARDED_CLIENT_CERT)
     })
 }
 

@@ -10,6 +10,8 @@ pub struct Peer {
     pub address: Option<IpAddr>,
     /// Its verified certificate, where it has one.
     pub certificate: Option<PeerCertificate>,
+    /// Whether the connection is without TLS.
+    pub plaintext: bool,
 }
 
 /// What a verified client certificate proves.
@@ -31,6 +33,6 @@ impl Peer {
     /// A peer at an address, an IPv4-mapped one taken as IPv4.
     #[must_use]
     pub fn at(address: IpAddr, certificate: Option<PeerCertificate>) -> Self {
-        Self { address: Some(address.to_canonical()), certificate }
+        Self { address: Some(address.to_canonical()), certificate, plaintext: false }
     }
 }

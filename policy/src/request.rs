@@ -142,3 +142,8 @@ pub(crate) fn is_forwardable(method: &Method) -> bool {
     let name = method.as_str();
     !matches!(name, "TRACE" | "TRACK" | "CONNECT") && !name.bytes().any(|byte| byte.is_ascii_lowercase())
 }
+
+/// The credential of a head that could not be made canonical; of several none counts.
+pub(crate) fn credential(headers: &HeaderMap) -> Credential<'_> {
+    credential::read(headers).unwrap_or(Credential::Absent)
+}

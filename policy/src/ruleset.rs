@@ -8,19 +8,28 @@ pub use build::RulesetError;
 pub(crate) use host::HostPattern;
 pub use router::{Template, TemplateError};
 
+use crate::address::Addresses;
 use crate::claim::ClaimPath;
+use crate::cors::Cors;
+use crate::metadata::Resource;
 use crate::principal::Attribute;
 use crate::request::CanonicalRequest;
-use crate::wire::{Algorithm, PolicyName, TlsMode, TlsVersion};
-use http::{HeaderName, Method};
+use crate::wire::{Algorithm, Limits, PolicyName, TlsMode, TlsVersion};
+use http::{HeaderMap, HeaderName, Method};
 use ipnet::IpNet;
 use router::Router;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The policy of one port, ready to decide.
 #[derive(Debug)]
 pub struct Ruleset {
     pub(crate) policy: PolicyName,
+    pub(crate) audit: bool,
+    pub(crate) resource: Option<Resource>,
+    pub(crate) cors: Option<Cors>,
+    pub(crate) addresses: Addresses,
+    pub(crate) limits: Limits,
     pub(crate) tls: Tls,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) rules: Vec<Rule>,
@@ -104,6 +113,7 @@ pub struct Rule {
     pub(crate) hosts: Vec<HostPattern>,
     pub(crate) ips: Vec<IpNet>,
     pub(crate) access: Access,
+    pub(crate) audit: bool,
 }
 
 #[derive(Debug)]
@@ -151,6 +161,7 @@ pub(crate) struct Caller {
 pub(crate) struct Forward {
     pub(crate) keep_token: bool,
     pub(crate) headers: Vec<IdentityHeader>,
+    pub(crate) client_certificate: bool,
 }
 
 #[derive(Debug)]
@@ -199,6 +210,24 @@ impl Ruleset {
         self.paths
     }
 
+    /// How large and how slow a request may be.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Whether denials are told and let pass.
+    #[must_use]
+    pub fn is_audit(&self) -> bool {
+        self.audit
+    }
+
+    /// Which connections are accepted: in Audit all that could be anybody's.
+    #[must_use]
+    pub fn accepts(&self) -> TlsMode {
+        if self.audit { TlsMode::Permissive } else { self.tls.mode }
+    }
+
     /// The issuers, in the order of the policy.
     #[must_use]
     pub fn issuers(&self) -> &[Issuer] {
@@ -209,6 +238,13 @@ impl Ruleset {
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// Puts what browsers must be told into an answer, ours or the application's, where the policy has `cors`.
+    pub fn tell_browsers(&self, request: &HeaderMap, answer: &mut HeaderMap) {
+        if let Some(cors) = &self.cors {
+            cors.rewrite(request, answer);
+        }
     }
 
     /// The template that host and path choose.
@@ -248,6 +284,12 @@ impl Rule {
         self.methods.is_empty()
             || self.methods.contains(method)
             || (*method == Method::HEAD && self.methods.contains(&Method::GET))
+    }
+
+    /// Whether its networks admit an address; an unknown one is in none.
+    pub(crate) fn admits(&self, address: Option<IpAddr>) -> bool {
+        let inside = |address| self.ips.iter().any(|network| network.contains(&address));
+        self.ips.is_empty() || address.is_some_and(inside)
     }
 
     pub(crate) fn needs_token(&self) -> bool {

@@ -169,7 +169,9 @@ mod tests {
                 tokio::time::sleep(Duration::from_secs(3)).await;
             }
         });
-        let error = ours.read_to_end(&mut Vec::new()).await.unwrap_err();
+        let mut sink = Vec::new();
+        let read = tokio::time::timeout(HEAD_TIME * 100, ours.read_to_end(&mut sink)).await;
+        let error = read.expect("it ends").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(start.elapsed(), Duration::from_secs(100) + HEAD_TIME);
     }

@@ -52,9 +52,9 @@ impl Default for Limits {
 /// The largest `limits.headers`; the parsers' own bounds stand above it, so that our answer comes first.
 pub const MAX_HEADERS: usize = 48 * 1024;
 
-/// The buffer of an HTTP/1 connection in each direction: a head of [`MAX_HEADERS`] with some air, and one answer of the
-/// usual size in one piece; hyper grows to it only where a connection uses it.
-pub const H1_BUFFER: usize = 64 * 1024;
+/// The buffer of an HTTP/1 connection in each direction: an answer of 64 KiB with its head in one piece (with 64 KiB here such
+/// answers cost a fifth more), and well above [`MAX_HEADERS`]; hyper grows to it only where a connection uses it.
+pub const H1_BUFFER: usize = 128 * 1024;
 /// Fields of an HTTP/1 head. This is hyper's own bound: setting any value, even this one, makes it allocate for every
 /// request, so it is written here and not set. A head with more gets a bare 431 from the parser.
 pub const H1_FIELDS: usize = 100;

@@ -90,16 +90,17 @@ impl Worker {
         let request_head = RequestHead { method: &head.method, uri: &head.uri, version: head.version, headers: &head.headers };
         let request = CanonicalRequest::read(&request_head, paths, &self.limits.size)?;
         let in_force = configuration?;
-        let peer = connection.peer.by(&in_force.client_cas, self.clock.unix_time());
+        let peer = connection.peer.by(&in_force.client_cas, self.clock);
         if connection.peer.lost_its_word() {
             return Err(Reason::TlsMode.into());
         }
-        let question = Question { ruleset: &in_force.ruleset, request: &request, peer: &peer, now: self.clock.now() };
+        let question = Question { ruleset: &in_force.ruleset, head: request_head, request: &request, peer: &peer, now: self.clock.now() };
         match decide(question, &mut self.tokens.borrow_mut().before(in_force)) {
+            Decision::Own(_) => Err(Reason::NotFound.into()),
             Decision::Refused(refused) => Err(Refusal { reason: refused.reason(), challenge: refused.challenge() }),
             Decision::Granted(granted) => {
                 let permit = granted.discharge();
-                let exchange = Exchange { client: peer.address, scheme: "https", request_id: id };
+                let exchange = Exchange { scheme: "https", request_id: id };
                 Ok(Outbound::new(&permit, head, &exchange)?)
             }
         }

@@ -1,7 +1,6 @@
 //! Identifiers by which a request is found again in logs and answers.
 
 use std::cell::Cell;
-use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 
 /// Makes identifiers: unique in this process, not to be foreseen from one worker for another.
@@ -23,11 +22,14 @@ impl RequestIds {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
         // The number itself keeps them apart, the keyed hash of it hides how busy this worker is.
-        let mut id = String::with_capacity(32);
-        // Writing into a string cannot fail.
-        let _ = write!(id, "{:016x}{:016x}", self.random.hash_one(number), self.worker ^ number);
-        id
+        let halves = [self.random.hash_one(number), self.worker ^ number];
+        halves.iter().flat_map(|half| half.to_be_bytes()).flat_map(|byte| [byte >> 4, byte & 0xf]).map(hex).collect()
     }
+}
+
+/// A digit below 16; every request has 32 of them, so not through the formatting machinery.
+fn hex(digit: u8) -> char {
+    char::from(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 })
 }
 
 #[cfg(test)]

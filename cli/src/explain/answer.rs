@@ -2,9 +2,9 @@
 
 use http::{HeaderMap, HeaderName};
 use policy::CheckReport;
-use policy::decide::{Decision, Explained};
+use policy::decide::{Decision, Explained, Refused};
 use policy::forward;
-use policy::permit::Permit;
+use policy::permit::{Granted, Permit};
 use policy::reason::Reason;
 use serde::Serialize;
 use serde_json::Value;
@@ -107,31 +107,39 @@ impl Answer {
     /// The verdict of a policy about a request with the fields `sent`.
     pub(super) fn of_policy(policy: &str, explained: Explained, sent: &HeaderMap) -> Self {
         let checks = explained.checks.into_iter().map(Check::from).collect();
-        let policy = Some(policy.to_owned());
         match explained.decision {
-            Decision::Refused(refused) => Self {
-                policy,
-                rule: refused.rule().map(RuleRef::new),
-                challenge: refused.challenge(),
+            Decision::Refused(refused) => Self { checks, ..Self::of_refusal(policy, &refused) },
+            Decision::Granted(granted) => Self::of_audited(policy, granted, checks, sent),
+            Decision::Own(own) => Self {
+                effect: "own",
+                policy: Some(policy.to_owned()),
                 checks,
-                ..Self::of_hygiene(refused.reason())
+                ..Self::denied(own.status(), Some("ok"), None)
             },
-            Decision::Granted(granted) => {
-                let (rule, audit) = (RuleRef::new(granted.rule()), granted.audited().is_some());
-                let forward = Some(Forward::new(&granted.discharge(), sent));
-                Self {
-                    effect: "allow",
-                    status: 200,
-                    code: Some("ok"),
-                    policy,
-                    rule: Some(rule),
-                    forward,
-                    checks,
-                    audit,
-                    ..Self::denied(200, None, None)
-                }
-            }
         }
+    }
+
+    fn of_refusal(policy: &str, refused: &Refused) -> Self {
+        Self {
+            policy: Some(policy.to_owned()),
+            rule: refused.rule().map(RuleRef::new),
+            challenge: refused.challenge(),
+            ..Self::of_hygiene(refused.reason())
+        }
+    }
+
+    /// A request that passes; where a denial was let pass, the decision is told as it would be.
+    pub(super) fn of_audited(policy: &str, granted: Granted, checks: Vec<Check>, sent: &HeaderMap) -> Self {
+        let told = match granted.audited() {
+            Some(refused) => Self { audit: true, ..Self::of_refusal(policy, &refused) },
+            None => Self {
+                effect: "allow",
+                policy: Some(policy.to_owned()),
+                rule: granted.rule().map(RuleRef::new),
+                ..Self::denied(200, Some("ok"), None)
+            },
+        };
+        Self { forward: Some(Forward::new(&granted.discharge(), sent)), checks, ..told }
     }
 
     /// Takes the values out that could be personal: what checks saw, and the headers that are set.

@@ -33,7 +33,8 @@ pub(super) fn read(
         }),
         (None, None) => None,
     };
-    Ok(Peer { address: input.ip.map(|ip| ip.to_canonical()), certificate })
+    let plaintext = tls.mode == TlsMode::Plaintext && certificate.is_none();
+    Ok(Peer { address: input.ip.map(|ip| ip.to_canonical()), certificate, plaintext })
 }
 
 fn chain(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use policy::ruleset::Template;
+use policy::ruleset::{Template, is_host_pattern};
 use policy::wire::{Access, AttributeName, Caller, ClaimRequirement, Require, Tls};
 
 use super::Context;
@@ -171,7 +171,7 @@ fn path_attribute(attribute: crds::PathAttribute) -> AttributeName {
     }
 }
 
-fn caller(tls: &Tls, caller: &crds::Caller, pointer: &str, sink: &mut Sink) -> Option<Caller> {
+pub(super) fn caller(tls: &Tls, caller: &crds::Caller, pointer: &str, sink: &mut Sink) -> Option<Caller> {
     let ca = match &caller.ca {
         None => tls.client_cas.iter().find(|ca| ca.built_in),
         Some(name) => tls.client_cas.iter().find(|ca| ca.name == *name),
@@ -188,23 +188,24 @@ fn caller(tls: &Tls, caller: &crds::Caller, pointer: &str, sink: &mut Sink) -> O
     if let Some(account) = &caller.service_account {
         check_service_account(account, ca.built_in, &format!("{pointer}/serviceAccount"), sink);
     }
-    if let Some(id) = caller.spiffe.as_ref().filter(|id| !id.starts_with("spiffe://")) {
+    let is_spiffe = |id: &str| id.starts_with("spiffe://") && id.bytes().all(|byte| byte.is_ascii_graphic());
+    if let Some(id) = caller.spiffe.as_ref().filter(|id| !is_spiffe(id)) {
         sink.error(
             &format!("{pointer}/spiffe"),
             Code::BadFormat,
             format!("{} is no SPIFFE ID", quoted(id)),
-            "write it whole: `spiffe://TRUST-DOMAIN/PATH`",
+            "write it whole, in ASCII: `spiffe://TRUST-DOMAIN/PATH`",
         );
     }
-    if let Some(name) = caller.dns.as_ref().filter(|name| name.contains('*')) {
+    let dns = caller.dns.as_ref().map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
+    if let Some(name) = dns.as_ref().filter(|name| name.contains('*') || !is_host_pattern(name)) {
         sink.error(
             &format!("{pointer}/dns"),
             Code::BadFormat,
             format!("{} is no DNS name", quoted(name)),
-            "wildcards never match: list the names",
+            "write a host name in ASCII without port; wildcards never match, so list the names",
         );
     }
-    let dns = caller.dns.as_ref().map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
     Some(Caller {
         ca: ca.name.clone(),
         service_account: caller.service_account.clone(),

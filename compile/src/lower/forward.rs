@@ -9,14 +9,16 @@ use super::units::check_claim;
 use crate::diagnostic::{Code, quoted};
 
 pub(super) fn lower(context: &Context, sink: &mut Sink) -> Forward {
-    let Some(forward) = &context.policy.spec.forward else { return Forward { keep_token: false, headers: Vec::new() } };
+    let Some(forward) = &context.policy.spec.forward else {
+        return Forward { keep_token: false, headers: Vec::new(), client_certificate: false };
+    };
     let mut headers: Vec<ForwardHeader> = Vec::with_capacity(forward.headers.len());
     for (index, header) in forward.headers.iter().enumerate() {
         let lowered = lower_one(header, index, sink);
         let name = mapped(&lowered.name);
         if let Some(other) = headers.iter().find(|other| mapped(&other.name) == name) {
             let message =
-                format!("many applications take {} and `{}` for one header", quoted(&header.name), other.name);
+                format!("many applications take {} and {} for one header", quoted(&header.name), quoted(&other.name));
             sink.error(
                 &format!("/spec/forward/headers/{index}/name"),
                 Code::ReservedHeader,
@@ -27,7 +29,11 @@ pub(super) fn lower(context: &Context, sink: &mut Sink) -> Forward {
         headers.push(lowered);
     }
     check_several_issuers(context, &headers, sink);
-    Forward { keep_token: forward.token == Some(crds::ForwardToken::Keep), headers }
+    Forward {
+        keep_token: forward.token == Some(crds::ForwardToken::Keep),
+        headers,
+        client_certificate: forward.client_certificate == Some(crds::ClientCertificate::Xfcc),
+    }
 }
 
 fn lower_one(header: &crds::IdentityHeader, index: usize, sink: &mut Sink) -> ForwardHeader {

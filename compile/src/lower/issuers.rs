@@ -56,6 +56,9 @@ fn lower_one(issuer: &crds::Issuer, keys: String, pointer: &str, sink: &mut Sink
     for (index, claim) in issuer.required_claims.iter().enumerate() {
         check_claim(claim, &format!("{pointer}/requiredClaims/{index}"), sink);
     }
+    for (index, kind) in issuer.token_types.iter().enumerate() {
+        check_type(kind, &format!("{pointer}/tokenTypes/{index}"), sink);
+    }
     let types: Vec<&str> = match issuer.token_types.is_empty() {
         true => DEFAULT_TOKEN_TYPES.to_vec(),
         false => issuer.token_types.iter().map(String::as_str).collect(),
@@ -78,6 +81,15 @@ fn lower_one(issuer: &crds::Issuer, keys: String, pointer: &str, sink: &mut Sink
         email_trusted: issuer.email_trusted == Some(true),
         access_token_use: issuer.preset == Some(crds::Preset::Cognito),
         identity: identity(issuer, pointer, sink),
+    }
+}
+
+/// Spelled otherwise, the two words would be media types that no token can have.
+fn check_type(kind: &str, pointer: &str, sink: &mut Sink) {
+    let meant = ["absent", "IdToken"].into_iter().find(|word| media_type(kind) == word.to_ascii_lowercase());
+    if let Some(word) = meant.filter(|word| *word != kind) {
+        let message = format!("{} is no type of a token", quoted(kind));
+        sink.error(pointer, Code::BadFormat, message, &format!("write `{word}`"));
     }
 }
 
@@ -150,11 +162,8 @@ fn key_set(context: &Context, issuer: &crds::Issuer, pointer: &str, sink: &mut S
         context.namespace,
         context.policy.metadata.name.as_deref().unwrap_or_default()
     );
-    match KeysMessage::new(id, issuer.issuer.clone(), jwks) {
-        Ok(message) => Some(message),
-        // Already reported as no JSON Web Key Set.
-        Err(_) => None,
-    }
+    // What is no JSON is already reported as no JSON Web Key Set.
+    KeysMessage::new(id, issuer.issuer.clone(), jwks).ok()
 }
 
 fn check_keys(jwks: &str, pointer: &str, sink: &mut Sink) {

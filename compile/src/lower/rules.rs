@@ -7,7 +7,7 @@ use policy::ruleset::{Template, is_forwardable_method, is_host_pattern};
 use policy::wire::{Rule, Tls};
 
 use super::sink::Sink;
-use super::units::network;
+use super::units::networks;
 use super::{Context, access};
 use crate::diagnostic::{Code, quoted};
 
@@ -43,20 +43,19 @@ fn lower_one(context: &Context, tls: &Tls, rule: &crds::Rule, index: usize, sink
         .enumerate()
         .map(|(index, text)| host(text, &format!("{pointer}/hosts/{index}"), sink))
         .collect();
-    let mut ips = Vec::with_capacity(rule.ips.len());
-    for (index, text) in rule.ips.iter().enumerate() {
-        match network(text) {
-            Ok(network) => ips.push(network),
-            Err(hint) => sink.error(
-                &format!("{pointer}/ips/{index}"),
-                Code::BadNetwork,
-                format!("{} is no network", quoted(text)),
-                &hint,
-            ),
-        }
-    }
+    let ips = networks(&rule.ips, &format!("{pointer}/ips"), sink);
     let access = access::lower(context, tls, rule, template.as_ref(), &pointer, sink);
-    Lowered { rule: Rule { path: rule.path.clone(), methods: rule.methods.clone(), hosts, access, ips }, template }
+    Lowered {
+        rule: Rule {
+            path: rule.path.clone(),
+            methods: rule.methods.clone(),
+            hosts,
+            access,
+            ips,
+            audit: rule.mode.is_some(),
+        },
+        template,
+    }
 }
 
 fn template(path: &str, pointer: &str, sink: &mut Sink) -> Option<Template> {

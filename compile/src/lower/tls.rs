@@ -7,7 +7,7 @@ use policy::wire::{ClientCa, Tls, TlsMode, TlsVersion};
 use super::Context;
 use super::certificates;
 use super::sink::Sink;
-use crate::diagnostic::Code;
+use crate::diagnostic::{Code, quoted};
 
 /// The name of the built-in CA where a policy lists none.
 pub(super) const DEFAULT_CA: &str = "cluster";
@@ -27,6 +27,8 @@ pub(super) fn lower(context: &Context, sink: &mut Sink) -> Tls {
         mode: match tls.mode {
             crds::TlsMode::Mutual => TlsMode::Mutual,
             crds::TlsMode::Optional => TlsMode::Optional,
+            crds::TlsMode::Permissive => TlsMode::Permissive,
+            crds::TlsMode::Plaintext => TlsMode::Plaintext,
         },
         min_version: match tls.min_version {
             None | Some(crds::TlsVersion::V1_2) => TlsVersion::Tls12,
@@ -40,7 +42,7 @@ pub(super) fn lower(context: &Context, sink: &mut Sink) -> Tls {
 fn client_ca(context: &Context, ca: &crds::ClientCa, pointer: &str, sink: &mut Sink) -> ClientCa {
     let certificates = match (&ca.config_map_name, &ca.key) {
         (Some(name), Some(key)) => {
-            let what = format!("`{key}` of ConfigMap `{name}`");
+            let what = format!("{} of ConfigMap {}", quoted(key), quoted(name));
             let pem = context.text(name, key, pointer, sink);
             pem.map(|pem| certificates::read(pem, &what, &format!("{pointer}/key"), sink)).unwrap_or_default()
         }

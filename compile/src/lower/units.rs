@@ -1,6 +1,7 @@
 //! Durations and networks as users write them.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use policy::claim::ClaimPath;
@@ -63,6 +64,63 @@ pub(super) fn network(text: &str) -> Result<ipnet::IpNet, String> {
     }
 }
 
+/// A network; a fault where it is none.
+pub(super) fn network_at(text: &str, pointer: &str, sink: &mut Sink) -> Option<ipnet::IpNet> {
+    let found = network(text);
+    if let Err(hint) = &found {
+        sink.error(pointer, Code::BadNetwork, format!("{} is no network", quoted(text)), hint);
+    }
+    found.ok()
+}
+
+/// The networks of a list.
+pub(super) fn networks(texts: &[String], pointer: &str, sink: &mut Sink) -> Vec<ipnet::IpNet> {
+    texts.iter().enumerate().filter_map(|(index, text)| network_at(text, &format!("{pointer}/{index}"), sink)).collect()
+}
+
+/// A number of bytes from a quantity; a fault where it is none, or outside of what is allowed.
+pub(super) fn bytes(
+    quantity: Option<&crds::IntOrString>,
+    allowed: RangeInclusive<u64>,
+    pointer: &str,
+    sink: &mut Sink,
+) -> Option<u64> {
+    let quantity = quantity?;
+    let number = match quantity {
+        crds::IntOrString::Int(number) => u64::try_from(*number).ok(),
+        crds::IntOrString::String(text) => parse_quantity(text),
+    };
+    match number {
+        Some(number) if allowed.contains(&number) => Some(number),
+        Some(number) => {
+            let hint = format!("write {} to {} bytes", allowed.start(), allowed.end());
+            sink.error(pointer, Code::OutOfBounds, format!("{number} bytes are out of bounds"), &hint);
+            None
+        }
+        None => {
+            let hint = "write a number of bytes, or one with k, M, G, Ki, Mi or Gi: `10Mi`";
+            sink.error(pointer, Code::BadFormat, "it is no quantity of bytes", hint);
+            None
+        }
+    }
+}
+
+fn parse_quantity(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let factor: u64 = match unit {
+        "" => 1,
+        "k" => 1000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
 /// Looks whether a text is a claim path.
 pub(super) fn check_claim(text: &str, pointer: &str, sink: &mut Sink) {
     if let Err(fault) = ClaimPath::parse(text) {
@@ -85,6 +143,16 @@ mod tests {
         assert_eq!(duration("24h"), Some(Duration::from_hours(24)));
         for text in ["", "s", "1", "1d", "1h30m", "-1s", "1.5s", " 1s", "18446744073709551615h"] {
             assert_eq!(duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn quantities_are_those_of_kubernetes() {
+        for (text, wanted) in [("0", 0), ("1k", 1000), ("10Mi", 10 << 20), ("2G", 2_000_000_000)] {
+            assert_eq!(parse_quantity(text), Some(wanted), "{text}");
+        }
+        for text in ["", "Mi", "1m", "1.5Mi", "-1", "1 Mi", "1e3", "18446744073709551615Ki"] {
+            assert_eq!(parse_quantity(text), None, "{text}");
         }
     }
 

@@ -42,8 +42,8 @@ pub(super) fn port(value: &Value, schema: &Value) -> Option<Fault> {
     Some(Fault { code: Code::OutOfBounds, message, hint: None })
 }
 
-/// The patterns of our schema, known by heart: there are two, and an engine for any other would be much to carry. A
-/// test holds them against the schema.
+/// The patterns of our schema, known by heart: an engine for any other would be much to carry. A test holds them
+/// against the schema. Quantities are parsed when they are lowered, which tells more.
 fn form(text: &str, schema: &Value) -> Option<Fault> {
     let pattern = schema.get("pattern")?.as_str()?;
     let (fits, hint) = match pattern {

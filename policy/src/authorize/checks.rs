@@ -62,8 +62,7 @@ fn of_identity(
 }
 
 fn ips(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
-    let inside = |address| rule.ips.iter().any(|network| network.contains(&address));
-    ensure(rule.ips.is_empty() || facts.peer.address.is_some_and(inside), Reason::IpDenied)
+    ensure(rule.admits(facts.address), Reason::IpDenied)
 }
 
 fn token(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
@@ -109,7 +108,8 @@ fn callers(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
     ensure(known, Reason::CallerNotAllowed)
 }
 
-fn is_caller(caller: &Caller, peer: &PeerCertificate) -> bool {
+/// Whether a peer is the caller that an entry names.
+pub(crate) fn is_caller(caller: &Caller, peer: &PeerCertificate) -> bool {
     let service_account =
         caller.service_account.as_ref().is_none_or(|wanted| peer.service_account.as_ref() == Some(wanted));
     let dns = caller.dns.as_ref().is_none_or(|wanted| peer.dns.contains(wanted));

@@ -36,7 +36,7 @@ fn values(name: &str, rule: &Rule, facts: &Facts, failure: Option<Reason>) -> Op
     };
     let identity = facts.verified().map(crate::token::VerifiedToken::identity);
     match name {
-        "ips" => (!rule.ips.is_empty()).then(|| (json!(rule.ips), json!(facts.peer.address))),
+        "ips" => (!rule.ips.is_empty()).then(|| (json!(rule.ips), json!(facts.address))),
         "token" => rule.needs_token().then(|| (json!("valid"), token_state(facts.token, failure))),
         "certificate" => rule
             .needs_certificate()

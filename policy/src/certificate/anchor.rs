@@ -50,10 +50,13 @@ pub fn public_key(der: &[u8]) -> Option<Vec<u8>> {
 fn has_sound_key(certificate: &X509Certificate) -> bool {
     /// Ed25519 (RFC 8410, section 3).
     const ED25519: &str = "1.3.101.112";
+    /// P-256 and P-384 (RFC 5480, section 2.1.1.1): other curves have keys of the same lengths.
+    const CURVES: [&str; 2] = ["1.2.840.10045.3.1.7", "1.3.132.0.34"];
     let key = certificate.public_key();
+    let curve = || key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
     match key.parsed() {
         Ok(PublicKey::RSA(rsa)) => (2048..=8192).contains(&rsa.key_size()),
-        Ok(PublicKey::EC(point)) => matches!(point.key_size(), 256 | 384),
+        Ok(PublicKey::EC(_)) => curve().is_some_and(|curve| CURVES.contains(&&*curve.to_id_string())),
         _ => key.algorithm.algorithm.to_id_string() == ED25519,
     }
 }

@@ -30,8 +30,8 @@ pub fn identify<'a>(
     let spiffe: Vec<Box<str>> =
         uris.filter(|uri| is_spiffe(uri) && (built_in || !in_domain(uri, trust_domain))).map(Into::into).collect();
     let service_account = spiffe.iter().filter(|_| built_in).find_map(|uri| service_account(uri, trust_domain));
-    let dns =
-        dns.filter(|name| is_dns(name)).map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into());
+    let dns = dns.map(|name| name.strip_suffix('.').unwrap_or(name)).filter(|name| is_dns(name));
+    let dns = dns.map(|name| name.to_ascii_lowercase().into());
     PeerCertificate { dns: dns.collect(), spiffe, service_account, ..PeerCertificate::default() }
 }
 

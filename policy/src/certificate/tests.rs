@@ -1,1 +1,283 @@
+use super::*;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
+};
 
+/// 2030-01-01.
+const NOW: Duration = Duration::from_secs(1_893_456_000);
+const DOMAIN: &str = "cluster.local";
+const WEB: &str = "spiffe://cluster.local/ns/web/sa/web";
+
+/// A certificate of an authority with an RSA key of 1,024 bits, which no library of ours would make.
+const WEAK: &str = "MIIB/DCCAWWgAwIBAgIUHpARSBuIgacJdtbTnpjzjApFhTAwDQYJKoZIhvcNAQELBQAwDzENMAsGA1UEAwwEd2VhazAgFw0yNjExMjUxMjA1NDFaGA8yMTI2MTEwMTEyMDU0MVowDzENMAsGA1UEAwwEd2VhazCBnzANBgkqhkiG9w0BAQEFAAOBjQAwgYkCgYEA1sF0DGzfFZSstNFkzy1SY1LIVDE0dneswf7kysgCbamvU/1yipKuqWDJ6d36ylmhfCP+fvJmiRwrPPvHr7pUinmRAphtRpNWrNTLSyytQnUBAfuIgnY13z6kkd3N+3drmywJ6wQvZ4kGgAJv4w+MvZ+b+4CbCNoaJf5QihoWw/8CAwEAAaNTMFEwHQYDVR0OBBYEFGVD5y6BFAChHT7R4Oo6ZiFsYV2xMB8GA1UdIwQYMBaAFGVD5y6BFAChHT7R4Oo6ZiFsYV2xMA8GA1UdEwEB/wQFMAMBAf8wDQYJKoZIhvcNAQELBQADgYEAYHPH/Ma8RQ/MuuugyziQmRq0Iz8HtoeqOIrKjWX7hbzZUZyMlbnSp7fPWfD6Ox9xpM/6nbu8co77M++fRMDrr4UKY8/V2yZpgo7H6Avvn6H9SztD8Jx9lwhgbqDBNZrBlg9fTqaJ6/qX1qBg9tFzB0NH/YB/51hVL1GRIPPUI+Q=";
+
+/// A certificate with its key, able to sign others.
+struct Made {
+    params: CertificateParams,
+    key: KeyPair,
+    der: CertificateDer<'static>,
+}
+
+impl Made {
+    fn by(params: CertificateParams, issuer: Option<&Self>) -> Self {
+        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        Self::with_key(params, key, issuer)
+    }
+
+    fn with_key(params: CertificateParams, key: KeyPair, issuer: Option<&Self>) -> Self {
+        let signed = match issuer {
+            None => params.self_signed(&key),
+            Some(issuer) => params.signed_by(&key, &Issuer::from_params(&issuer.params, &issuer.key)),
+        };
+        let der = signed.unwrap().der().clone();
+        Self { params, key, der }
+    }
+
+    fn ca(&self, name: &str) -> ClientCa {
+        ClientCa::new(name, name == "cluster", std::slice::from_ref(&self.der)).unwrap()
+    }
+}
+
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+fn leaf(names: Vec<SanType>) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.subject_alt_names = names;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
+}
+
+fn uri(text: &str) -> SanType {
+    SanType::URI(text.try_into().unwrap())
+}
+
+fn dns(text: &str) -> SanType {
+    SanType::DnsName(text.try_into().unwrap())
+}
+
+fn outcome(params: CertificateParams) -> Result<PeerCertificate, CertificateFault> {
+    let root = Made::by(authority("root"), None);
+    let leaf = Made::by(params, Some(&root));
+    verify(&[root.ca("cluster")], DOMAIN, &leaf.der, &[], NOW)
+}
+
+#[test]
+fn a_good_certificate() {
+    let root = Made::by(authority("root"), None);
+    let made = Made::by(leaf(vec![uri(WEB), dns("Web.Example.com"), uri("https://x")]), Some(&root));
+    let peer = verify(&[root.ca("cluster")], DOMAIN, &made.der, &[], NOW).unwrap();
+    assert_eq!(&*peer.ca, "cluster");
+    assert_eq!(peer.service_account.as_deref(), Some("web/web"));
+    assert_eq!(peer.spiffe, [WEB.into()]);
+    assert_eq!(peer.dns, ["web.example.com".into()]);
+    let thumbprint = URL_SAFE_NO_PAD.encode(digest(&SHA256, &made.der));
+    assert_eq!(peer.thumbprint.as_deref(), Some(&*thumbprint));
+    assert_eq!(names_of(&made.der, &root.ca("cluster"), DOMAIN), Ok(peer));
+}
+
+#[test]
+fn the_extended_key_usage_must_be_there_and_say_client() {
+    use CertificateFault::{Untrusted, Usage};
+    for (usages, wanted) in [
+        (vec![], Some(Usage)),
+        (vec![ExtendedKeyUsagePurpose::ServerAuth], Some(Untrusted)),
+        (vec![ExtendedKeyUsagePurpose::Any], Some(Untrusted)),
+        (vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth], None),
+    ] {
+        let mut params = leaf(vec![uri(WEB)]);
+        params.extended_key_usages = usages.clone();
+        assert_eq!(outcome(params).err(), wanted, "{usages:?}");
+    }
+}
+
+#[test]
+fn names_that_identify_nobody() {
+    let web = |names: Vec<SanType>| {
+        let peer = outcome(leaf(names)).unwrap();
+        (peer.spiffe, peer.dns, peer.service_account)
+    };
+    let nobody = (vec![], vec![], None);
+    for names in [
+        vec![],
+        vec![dns("*.example.com")],
+        vec![dns(".")],
+        vec![uri("spiffe://cluster.local/ns/web/sa/\u{7f}")],
+        vec![uri("SPIFFE://cluster.local/ns/web/sa/web")],
+        vec![uri("https://cluster.local/ns/web/sa/web")],
+        vec![SanType::Rfc822Name("spiffe://cluster.local/ns/web/sa/web".try_into().unwrap())],
+        vec![SanType::IpAddress("192.0.2.1".parse().unwrap())],
+    ] {
+        assert_eq!(web(names.clone()), nobody, "{names:?}");
+    }
+    // A host name in the field for URIs and a SPIFFE ID in the field for hosts.
+    assert_eq!(web(vec![uri("web.example.com")]), nobody);
+    assert_eq!(web(vec![dns(WEB)]), nobody);
+    let mut common_name = leaf(vec![]);
+    common_name.distinguished_name.push(DnType::CommonName, "web.example.com");
+    assert_eq!(outcome(common_name).map(|peer| peer.dns), Ok(vec![]));
+}
+
+#[test]
+fn names_that_only_one_of_two_readers_can_read() {
+    // GeneralNames with one DNS name each: bytes over 0x7F, a NUL in the middle.
+    for name in [&b"caf\xc3\xa9.example.com"[..], b"web.example.com\0.evil.org", b"\xff"] {
+        let mut params = leaf(vec![]);
+        let length = u8::try_from(name.len()).unwrap();
+        let content = [&[0x30, length + 2, 0x82, length], name].concat();
+        params.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 17], content));
+        let named = outcome(params).map(|peer| (peer.spiffe, peer.dns, peer.service_account));
+        assert!(named.as_ref().is_err() || named == Ok((vec![], vec![], None)), "{named:?}");
+    }
+}
+
+#[test]
+fn names_compare_in_one_form() {
+    let names = ["a.example.com.", "B.Example.COM", "c_d"];
+    let proven = identify([].into_iter(), names.into_iter(), false, DOMAIN);
+    assert_eq!(proven.dns, ["a.example.com".into(), "b.example.com".into(), "c_d".into()]);
+    for (id, wanted) in [
+        (WEB, Some("web/web")),
+        ("spiffe://cluster.local/ns/web/sa/web/x", None),
+        ("spiffe://cluster.local/ns/web/x/sa/web", None),
+        ("spiffe://cluster.local/ns//sa/web", None),
+        ("spiffe://cluster.local/ns/web/sa/", None),
+        ("spiffe://cluster.local.evil/ns/web/sa/web", None),
+        ("spiffe://evil/ns/web/sa/web", None),
+        ("spiffe://cluster.local/ns/a/sa/b/sa/c", None),
+        ("spiffe://Cluster.Local/ns/web/sa/web", None),
+        ("spiffe://cluster.local:443/ns/web/sa/web", None),
+    ] {
+        let proven = identify([id].into_iter(), [].into_iter(), true, DOMAIN);
+        assert_eq!(proven.service_account.as_deref(), wanted, "{id}");
+    }
+}
+
+#[test]
+fn only_the_built_in_authority_speaks_for_our_trust_domain() {
+    let (ours, partner) = (Made::by(authority("ours"), None), Made::by(authority("partner"), None));
+    let cas = [ours.ca("cluster"), partner.ca("partner")];
+    let names = || vec![uri(WEB), uri("spiffe://CLUSTER.local/ns/a/sa/b"), uri("spiffe://partner/x")];
+    let theirs = Made::by(leaf(names()), Some(&partner));
+    let peer = verify(&cas, DOMAIN, &theirs.der, &[], NOW).unwrap();
+    assert_eq!((&*peer.ca, peer.service_account), ("partner", None));
+    assert_eq!(peer.spiffe, ["spiffe://partner/x".into()]);
+    let own = Made::by(leaf(names()), Some(&ours));
+    let peer = verify(&cas, DOMAIN, &own.der, &[], NOW).unwrap();
+    assert_eq!((&*peer.ca, peer.service_account.as_deref()), ("cluster", Some("web/web")));
+    // An authority of the same name, sent along as intermediate, is still another key.
+    let impostor = Made::by(authority("ours"), Some(&partner));
+    let forged = Made::by(leaf(names()), Some(&impostor));
+    let peer = verify(&cas, DOMAIN, &forged.der, std::slice::from_ref(&impostor.der), NOW).unwrap();
+    assert_eq!((&*peer.ca, peer.service_account), ("partner", None));
+    assert_eq!(verify(&cas[..1], DOMAIN, &forged.der, &[impostor.der], NOW), Err(CertificateFault::Untrusted));
+    assert_eq!(verify(&[], DOMAIN, &own.der, &[], NOW), Err(CertificateFault::Untrusted));
+}
+
+#[test]
+fn chains() {
+    let root = Made::by(authority("root"), None);
+    let middle = Made::by(authority("middle"), Some(&root));
+    let made = Made::by(leaf(vec![uri(WEB)]), Some(&middle));
+    let cas = [root.ca("cluster")];
+    let with = |intermediates: &[CertificateDer]| verify(&cas, DOMAIN, &made.der, intermediates, NOW).err();
+    assert_eq!(with(&[]), Some(CertificateFault::Untrusted));
+    assert_eq!(with(std::slice::from_ref(&middle.der)), None);
+    assert_eq!(with(&[root.der.clone(), middle.der.clone(), root.der.clone()]), None);
+    assert_eq!(
+        with(&[CertificateDer::from(vec![0x30, 0]), middle.der.clone()]),
+        None,
+        "what is no certificate is passed over"
+    );
+    // A leaf is no authority.
+    let pretender = Made::by(leaf(vec![dns("x")]), Some(&root));
+    let below = Made::by(leaf(vec![uri(WEB)]), Some(&pretender));
+    assert_eq!(verify(&cas, DOMAIN, &below.der, &[pretender.der], NOW), Err(CertificateFault::Untrusted));
+    // Nor is an authority whose path length is used up.
+    let mut narrow = authority("narrow");
+    narrow.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let narrow = Made::by(narrow, Some(&root));
+    let too_deep = Made::by(authority("deep"), Some(&narrow));
+    let below = Made::by(leaf(vec![uri(WEB)]), Some(&too_deep));
+    let sent = [narrow.der, too_deep.der];
+    assert_eq!(verify(&cas, DOMAIN, &below.der, &sent, NOW), Err(CertificateFault::Untrusted));
+}
+
+#[test]
+fn certificates_end() {
+    for (from, to, good) in
+        [((2029, 1, 1), (2030, 1, 2), true), ((2029, 1, 1), (2029, 12, 31), false), ((2030, 1, 2), (2031, 1, 1), false)]
+    {
+        let mut params = leaf(vec![uri(WEB)]);
+        params.not_before = date_time_ymd(from.0, from.1, from.2);
+        params.not_after = date_time_ymd(to.0, to.1, to.2);
+        assert_eq!(outcome(params).is_ok(), good, "{from:?} {to:?}");
+    }
+}
+
+#[test]
+fn what_is_no_certificate() {
+    let root = Made::by(authority("root"), None);
+    let made = Made::by(leaf(vec![uri(WEB)]), Some(&root));
+    let trailing = [&made.der[..], &[0]].concat();
+    for bytes in [&[][..], b"x", &made.der[..100], &trailing] {
+        let der = CertificateDer::from(bytes.to_vec());
+        assert_eq!(verify(&[root.ca("cluster")], DOMAIN, &der, &[], NOW), Err(CertificateFault::Malformed));
+        assert_eq!(check_anchor(bytes), Err(AnchorFault::Malformed));
+        assert!(ClientCa::new("x", false, &[der]).is_err());
+    }
+    let mut changed = made.der.to_vec();
+    *changed.last_mut().unwrap() ^= 1;
+    assert_eq!(verify(&[root.ca("cluster")], DOMAIN, &changed.into(), &[], NOW), Err(CertificateFault::Untrusted));
+    assert_eq!(root.ca("cluster").subjects().len(), 1);
+}
+
+#[test]
+fn anchors() {
+    let check = |params: CertificateParams| check_anchor(&Made::by(params, None).der);
+    assert_eq!(check(authority("a")), Ok(()));
+    let mut usages = authority("a");
+    usages.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    assert_eq!(check(usages.clone()), Ok(()));
+    usages.key_usages = vec![KeyUsagePurpose::CrlSign];
+    assert_eq!(check(usages), Err(AnchorFault::KeyUsage));
+    assert_eq!(check(leaf(vec![dns("a")])), Err(AnchorFault::NotACa));
+    let mut explicit = authority("a");
+    explicit.is_ca = IsCa::ExplicitNoCa;
+    assert_eq!(check(explicit), Err(AnchorFault::NotACa));
+    assert_eq!(check_anchor(&STANDARD.decode(WEAK).unwrap()), Err(AnchorFault::Weak));
+    for (algorithm, wanted) in [
+        (&rcgen::PKCS_ECDSA_P384_SHA384, Ok(())),
+        (&rcgen::PKCS_ED25519, Ok(())),
+        (&rcgen::PKCS_ECDSA_P521_SHA512, Err(AnchorFault::Weak)),
+    ] {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        assert_eq!(check_anchor(&Made::with_key(authority("a"), key, None).der), wanted, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn another_curve_is_not_taken_for_one_of_the_same_length() {
+    const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    let mut der = Made::by(authority("a"), None).der.to_vec();
+    let place = der.windows(P256.len()).position(|window| window == P256).unwrap();
+    der[place + P256.len() - 1] = 0x01;
+    assert_eq!(check_anchor(&der), Err(AnchorFault::Weak));
+}
+
+#[test]
+fn one_key_is_one_authority() {
+    let one = Made::by(authority("one"), None);
+    let key = KeyPair::from_pem(&one.key.serialize_pem()).unwrap();
+    let again = Made::with_key(authority("two"), key, None);
+    assert_eq!(public_key(&one.der), public_key(&again.der));
+    assert_ne!(public_key(&one.der), public_key(&Made::by(authority("one"), None).der));
+    assert_eq!(public_key(b"x"), None);
+}

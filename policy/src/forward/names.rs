@@ -11,10 +11,14 @@ pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The host that the client asked for.
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The port that the client asked for, where a trusted proxy tells it.
+pub const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+/// The client certificate.
+pub const X_FORWARDED_CLIENT_CERT: &str = "x-forwarded-client-cert";
 /// The identifier of the request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The longest field name that can be one of ours, in bytes; longer ones are nobody's look-alike.
+/// The longest name of an identity header, in bytes.
 pub const MAX_NAME: usize = 64;
 
 /// Why a field cannot carry an identity.
@@ -55,11 +59,8 @@ pub fn mapped(name: &str) -> Box<str> {
     name.bytes().map(map_byte).map(char::from).collect::<String>().into()
 }
 
-/// Calls `look` with the mapped name, copied only where mapping changes it; false where the name is too long for ours.
+/// Calls `look` with the mapped name, copied only where mapping changes it.
 pub(crate) fn with_mapped(name: &str, look: impl Fn(&str) -> bool) -> bool {
-    if name.len() > MAX_NAME {
-        return false;
-    }
     if name.bytes().all(|byte| map_byte(byte) == byte) { look(name) } else { look(&mapped(name)) }
 }
 

@@ -27,7 +27,9 @@ fn one(text: &str, json: bool) -> Option<String> {
     if json { ascii_json(&Value::from(text)) } else { Some(percent_encoded(text, false)) }
 }
 
+/// Empty elements are none: an attribute never holds one, and a claim's would look like a list that ends early.
 fn many(items: &[String], json: bool) -> Option<String> {
+    let items: Vec<&str> = items.iter().map(String::as_str).filter(|item| !item.is_empty()).collect();
     if items.is_empty() {
         return None;
     }

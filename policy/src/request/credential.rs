@@ -24,17 +24,28 @@ pub(super) fn read(headers: &HeaderMap) -> Result<Credential<'_>, BadRequest> {
     Ok(parse(field.as_bytes()))
 }
 
+/// The scheme ends where its characters do, whatever follows, and spaces around the value count for nothing (HTTP/2 passes
+/// them on): an application that is less strict must not find a token where this function finds another scheme.
 fn parse(field: &[u8]) -> Credential<'_> {
-    let end = field.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(field.len());
+    let field = field.trim_ascii();
+    let end = field.iter().position(|byte| !is_scheme(*byte)).unwrap_or(field.len());
     let (scheme, rest) = field.split_at(end);
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         return Credential::Absent;
     }
     let token = rest.trim_ascii();
+    let separated = rest.starts_with(b" ") || rest.starts_with(b"\t");
     match std::str::from_utf8(token) {
-        Ok(text) if !text.is_empty() && token.iter().all(|byte| is_token68(*byte)) => Credential::Bearer(text),
+        Ok(text) if separated && !text.is_empty() && token.iter().all(|byte| is_token68(*byte)) => {
+            Credential::Bearer(text)
+        }
         _ => Credential::Malformed,
     }
+}
+
+/// The characters of `auth-scheme`, a token (RFC 9110, sections 5.6.2 and 11.1).
+fn is_scheme(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The characters of `b64token` (RFC 6750, section 2.1).
@@ -58,8 +69,20 @@ mod tests {
             ("Basic YTpi", Credential::Absent),
             ("Bearerx a", Credential::Absent),
             ("", Credential::Absent),
+            // HTTP/2 keeps spaces around a value, applications trim them
+            (" Bearer a.b.c", Credential::Bearer("a.b.c")),
+            ("\tBearer\ta.b.c\t", Credential::Bearer("a.b.c")),
+            ("  ", Credential::Absent),
+            // less strict applications find a token in these
+            ("Bearer:a.b.c", Credential::Malformed),
+            ("Bearer=a.b.c", Credential::Malformed),
+            ("Bearer,a.b.c", Credential::Malformed),
+            ("Bearer\"a.b.c\"", Credential::Malformed),
+            ("Bearer/a.b.c", Credential::Malformed),
+            ("Bearer-a.b.c", Credential::Absent),
         ] {
             assert_eq!(parse(field.as_bytes()), wanted, "{field}");
         }
+        assert_eq!(parse(b"Bearer\xa0a.b.c"), Credential::Malformed, "Python splits at a no-break space");
     }
 }

@@ -155,11 +155,16 @@ fn check_segments(path: &str) -> Result<(), BadRequest> {
     for segment in inner.split('/').flat_map(|segment| segment.split("%2F")) {
         match segment {
             "" => return Err(BadRequest::EmptySegment),
-            "." | ".." => return Err(BadRequest::DotSegment),
+            segment if is_dots(segment) => return Err(BadRequest::DotSegment),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// `.`, `..`, and what Windows takes for them: it drops further dots and spaces.
+fn is_dots(segment: &str) -> bool {
+    segment.replace("%20", ".").bytes().all(|byte| byte == b'.')
 }
 
 #[cfg(test)]

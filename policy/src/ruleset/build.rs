@@ -5,13 +5,17 @@ use super::{
     Access, Caller, ClientCaSource, Forward, HostPattern, IdentityHeader, IdentityMapping, IdentitySource, Issuer,
     PathParam, Paths, Require, Rule, Ruleset, Tls,
 };
+use crate::address::Addresses;
 use crate::claim::{ClaimPath, ClaimPathError};
+use crate::cors::Cors;
 use crate::forward::names::{self, ReservedName};
+use crate::metadata::{Resource, ResourceError};
 use crate::principal::Attribute;
-use crate::wire::{self, AttributeName, Body, HeaderFormat, HeaderSource};
+use crate::wire::{self, AttributeName, Body, HeaderFormat, HeaderSource, Mode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderName, Method};
+use http::{HeaderName, HeaderValue, Method};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// Why data is no ruleset; `compile` finds the same faults with their places, so this is what a damaged or foreign
@@ -63,8 +67,14 @@ enum RulesetFault {
     UnnamedIssuer,
     #[error("two issuers with one `issuer`")]
     SameIssuer,
+    #[error("another entry has the name `{0}`")]
+    SameName(String),
     #[error("no audience, and `anyAudience` is not set")]
     NoAudience,
+    #[error(transparent)]
+    Resource(ResourceError),
+    #[error("an origin, method or header that no header field can hold")]
+    Cors,
     #[error("not base64")]
     Base64,
 }
@@ -83,6 +93,7 @@ impl Ruleset {
     /// The first fault, with its place.
     pub fn new(body: &Body) -> Result<Self, RulesetError> {
         let issuers = body.issuers.iter().enumerate().map(|(n, one)| issuer(one, n)).collect::<Built<Vec<_>>>()?;
+        check_names("issuers", body.issuers.iter().map(|one| &one.name))?;
         for (n, one) in issuers.iter().enumerate() {
             if issuers.iter().take(n).any(|other| other.issuer == one.issuer) {
                 return Err(at(format!("issuers[{n}].issuer"))(RulesetFault::SameIssuer));
@@ -100,6 +111,11 @@ impl Ruleset {
         }
         Ok(Self {
             policy: body.policy.clone(),
+            audit: body.mode == Mode::Audit,
+            resource: resource(body.resource.as_deref(), &issuers)?,
+            cors: body.cors.as_ref().map(cors).transpose()?,
+            addresses: addresses(body)?,
+            limits: body.limits,
             tls: tls(&body.tls)?,
             issuers,
             rules,
@@ -110,7 +126,47 @@ impl Ruleset {
     }
 }
 
+/// Rules name issuers and CAs: under one name the second would have the rights of the first.
+fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a String>) -> Built<()> {
+    let mut seen = HashSet::new();
+    for (n, name) in names.enumerate() {
+        if !seen.insert(name) {
+            return Err(at(format!("{list}[{n}].name"))(RulesetFault::SameName(name.clone())));
+        }
+    }
+    Ok(())
+}
+
+fn resource(identifier: Option<&str>, issuers: &[Issuer]) -> Built<Option<Resource>> {
+    let parse = |identifier| Resource::new(identifier, issuers);
+    identifier.map(parse).transpose().map_err(|fault| at("resource")(RulesetFault::Resource(fault)))
+}
+
+fn cors(from: &wire::Cors) -> Built<Cors> {
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| at("cors")(RulesetFault::Cors));
+    let list = |items: &[String]| if items.is_empty() { Ok(None) } else { value(&items.join(", ")).map(Some) };
+    Ok(Cors {
+        origins: from.origins.iter().map(|origin| value(origin)).collect::<Built<_>>()?,
+        methods: list(&from.methods)?,
+        headers: list(&from.headers)?,
+        credentials: from.credentials,
+        max_age: HeaderValue::from(from.max_age_seconds),
+    })
+}
+
+fn addresses(body: &Body) -> Built<Addresses> {
+    let from = &body.addresses;
+    let trusted = from.trusted_callers.iter().map(|one| caller(one, "ip.trustedProxies", body));
+    Ok(Addresses {
+        allow: from.allow.clone(),
+        deny: from.deny.clone(),
+        trusted_networks: from.trusted_networks.clone(),
+        trusted_callers: trusted.collect::<Built<_>>()?,
+    })
+}
+
 fn tls(tls: &wire::Tls) -> Built<Tls> {
+    check_names("tls.clientCAs", tls.client_cas.iter().map(|ca| &ca.name))?;
     let source = |(n, ca): (usize, &wire::ClientCa)| {
         let decode =
             |text: &String| STANDARD.decode(text).map_err(|_| at(format!("tls.clientCAs[{n}]"))(RulesetFault::Base64));
@@ -197,6 +253,7 @@ fn rule(from: &wire::Rule, index: usize, template: &Template, body: &Body) -> Bu
         hosts: from.hosts.iter().map(host).collect::<Built<_>>()?,
         ips: from.ips.clone(),
         access,
+        audit: from.audit,
     })
 }
 
@@ -283,7 +340,7 @@ fn forward(from: &wire::Forward) -> Built<Forward> {
         };
         headers.push(IdentityHeader { name, mapped, source, json: one.format == HeaderFormat::Json });
     }
-    Ok(Forward { keep_token: from.keep_token, headers })
+    Ok(Forward { keep_token: from.keep_token, headers, client_certificate: from.client_certificate })
 }
 
 impl From<AttributeName> for Attribute {

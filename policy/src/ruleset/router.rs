@@ -132,7 +132,7 @@ impl Search<'_> {
         if !self.aliases || !segment.may_be_alias() || node.literals.is_empty() {
             return None;
         }
-        alias::names(segment).iter().find_map(|name| self.below(node.find(name.chars())?, tail))
+        alias::names(segment).find_map(|name| self.below(node.find(name.folded())?, tail))
     }
 
     /// A template exists for this host when one of its rules does.

@@ -38,6 +38,8 @@ pub(super) fn check_kind(envelope: &Envelope, issuer: &Issuer) -> Result<(), Tok
     } else {
         let listed = match kind {
             None => issuer.untyped,
+            // The two words of `tokenTypes` that are no types.
+            Some("absent" | "idtoken") => false,
             Some(kind) => issuer.token_types.iter().any(|listed| **listed == *kind),
         };
         listed && (!issuer.access_token_use || says_exactly(claims, "token_use", "access"))
@@ -62,8 +64,8 @@ pub(super) fn check_audience(claims: &Claims, issuer: &Issuer) -> Result<(), Tok
         Some(_) => return Err(Malformed),
         None if issuer.any_audience => true,
         None if issuer.access_token_use => {
-            let client = issuer.identity.client.iter().find_map(|path| path.find(claims)).and_then(Value::as_str);
-            wanted(client.ok_or(ClaimMissing)?)
+            let client = issuer.identity.client.iter().find_map(|path| path.find(claims)).ok_or(ClaimMissing)?;
+            wanted(client.as_str().ok_or(Malformed)?)
         }
         None => return Err(ClaimMissing),
     };

@@ -32,6 +32,16 @@ impl<'a> Envelope<'a> {
         let (header, claims) = signed.split_once('.').filter(|(_, claims)| !claims.contains('.')).ok_or(Malformed)?;
         let header = object(header)?;
         let claims = object(claims)?;
+        Self::of_parts(&header, claims, signed, signature)
+    }
+
+    /// Reads the header; `signed` holds header and claims as they came.
+    pub(super) fn of_parts(
+        header: &Map<String, Value>,
+        claims: Map<String, Value>,
+        signed: &'a str,
+        signature: &'a str,
+    ) -> Result<Self, TokenFault> {
         URL_SAFE_NO_PAD.decode(signature).map_err(|_| Malformed)?;
         let name = header.get("alg").and_then(Value::as_str).ok_or(Malformed)?;
         let algorithm = algorithm(name).ok_or(WrongAlgorithm)?;
@@ -39,7 +49,7 @@ impl<'a> Envelope<'a> {
         if ["crit", "b64", "zip"].iter().any(|name| header.contains_key(*name)) {
             return Err(Malformed);
         }
-        Ok(Self { algorithm, key_id: key_id(&header)?, kind: kind(&header)?, claims, signed, signature })
+        Ok(Self { algorithm, key_id: key_id(header)?, kind: kind(header)?, claims, signed, signature })
     }
 
     pub(super) fn is_signed_by(&self, key: &Key) -> bool {
@@ -54,7 +64,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn object(part: &str) -> Result<Map<String, Value>, TokenFault> {
+pub(super) fn object(part: &str) -> Result<Map<String, Value>, TokenFault> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| Malformed)?;
     json::parse_object(&bytes).map_err(|_| Malformed)
 }

@@ -25,6 +25,10 @@ wire! {
     pub struct Body {
         /// Which policy this is.
         pub policy: PolicyName,
+        /// Whether denials take effect.
+        pub mode: Mode,
+        /// The protected resource (RFC 9728), where the policy names one.
+        pub resource: Option<String>,
         /// How connections are accepted.
         pub tls: Tls,
         /// Who issues tokens.
@@ -35,6 +39,22 @@ wire! {
         pub forward: Forward,
         /// How paths are compared.
         pub paths: PathOptions,
+        /// Which web pages may call, where any may.
+        pub cors: Option<Cors>,
+        /// Where requests may come from.
+        pub addresses: Addresses,
+        /// How large and how slow a request may be.
+        pub limits: Limits,
+    }
+}
+
+wire! {
+    /// See `spec.mode`.
+    pub enum Mode {
+        /// Denials take effect.
+        Enforce,
+        /// Denials are told and let pass.
+        Audit,
     }
 }
 
@@ -69,6 +89,10 @@ wire! {
         Mutual,
         /// A client certificate may be given and must then verify.
         Optional,
+        /// As `Optional`, and plaintext on the same port.
+        Permissive,
+        /// No TLS at all.
+        Plaintext,
     }
 }
 
@@ -186,6 +210,8 @@ wire! {
         pub access: Access,
         /// Networks that narrow it; empty for any.
         pub ips: Vec<ipnet::IpNet>,
+        /// Whether it is only tried out.
+        pub audit: bool,
     }
 }
 
@@ -290,6 +316,8 @@ wire! {
         pub keep_token: bool,
         /// The identity headers.
         pub headers: Vec<ForwardHeader>,
+        /// Whether the verified peer is told as `X-Forwarded-Client-Cert`.
+        pub client_certificate: bool,
     }
 }
 
@@ -333,5 +361,65 @@ wire! {
         pub case_insensitive: bool,
         /// Whether `%2F` may stand in a segment.
         pub encoded_slash: bool,
+    }
+}
+
+wire! {
+    /// See `spec.cors`.
+    pub struct Cors {
+        /// Origins as browsers send them.
+        pub origins: Vec<String>,
+        /// Methods that pages may use.
+        pub methods: Vec<String>,
+        /// Header names that pages may set, in lower case.
+        pub headers: Vec<String>,
+        /// Whether pages may send cookies.
+        pub credentials: bool,
+        /// Seconds that a browser may remember a preflight.
+        pub max_age_seconds: u64,
+    }
+}
+
+wire! {
+    /// See `spec.ip`.
+    #[derive(Default)]
+    pub struct Addresses {
+        /// Networks that are allowed; empty for all.
+        pub allow: Vec<ipnet::IpNet>,
+        /// Networks that are refused.
+        pub deny: Vec<ipnet::IpNet>,
+        /// Networks of proxies that are believed.
+        pub trusted_networks: Vec<ipnet::IpNet>,
+        /// Callers that are believed.
+        pub trusted_callers: Vec<Caller>,
+    }
+}
+
+wire! {
+    /// See `spec.limits`.
+    #[derive(Copy)]
+    pub struct Limits {
+        /// Bytes of a body.
+        pub body: u64,
+        /// Bytes of a request line and fields.
+        pub headers: u64,
+        /// Milliseconds for a request to arrive, and again for the answer to begin.
+        pub request_timeout_ms: u64,
+        /// Milliseconds without a byte in either direction.
+        pub idle_timeout_ms: u64,
+        /// Milliseconds that a connection is used.
+        pub connection_age_ms: u64,
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 10 * 1024 * 1024,
+            headers: 32 * 1024,
+            request_timeout_ms: 60_000,
+            idle_timeout_ms: 300_000,
+            connection_age_ms: 3_600_000,
+        }
     }
 }

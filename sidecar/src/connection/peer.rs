@@ -1,12 +1,12 @@
 //! Who is at the other end, as the CAs in force see it.
 
+use crate::clock::Clock;
 use crate::state::ClientCas;
 use policy::peer::Peer;
 use rustls_pki_types::CertificateDer;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A peer with the CAs that it was judged by. When those in force are others, the chain is verified again: a connection
 /// must not live on the word of a CA that is gone.
@@ -21,12 +21,12 @@ impl JudgedPeer {
     }
 
     /// The peer by these CAs.
-    pub(crate) fn by(&self, cas: &Arc<ClientCas>, now: Duration) -> Rc<Peer> {
+    pub(crate) fn by(&self, cas: &Arc<ClientCas>, clock: Clock) -> Rc<Peer> {
         let mut judged = self.judged.borrow_mut();
         if !Arc::ptr_eq(&judged.0, cas) {
             let chain = self.chain.as_deref().and_then(<[_]>::split_first);
-            let certificate = chain.and_then(|chain| cas.verify(chain, now).ok());
-            *judged = (Arc::clone(cas), Rc::new(Peer { address: judged.1.address, certificate }));
+            let certificate = chain.and_then(|chain| cas.verify(chain, clock.unix_time()).ok());
+            *judged = (Arc::clone(cas), Rc::new(Peer { address: judged.1.address, certificate, plaintext: judged.1.plaintext }));
         }
         Rc::clone(&judged.1)
     }

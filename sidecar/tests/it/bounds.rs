@@ -37,8 +37,6 @@ async fn heads_and_bodies_that_are_too_large() {
     assert_eq!(client.get("/open/a", &[("x", &large)]).await.code(), "headers_too_large");
     let request = Request::get("https://orders.test/open/a").header("x", &large).body(Bytes::new()).unwrap();
     assert_eq!(client.send_h2(request).await.unwrap().code(), "headers_too_large");
-    let beyond_the_parser = "a".repeat(80 * 1024);
-    assert_eq!(client.get("/open/a", &[("x", &beyond_the_parser)]).await.status, 431);
     let many: Vec<_> = (0..150).map(|_| ("x", "")).collect();
     assert_eq!(client.get("/open/a", &many).await.status, 431);
     assert_eq!(client.get("/open/a", &[("x", &"a".repeat(31 * 1024))]).await.status, 200);
@@ -53,6 +51,18 @@ async fn heads_and_bodies_that_are_too_large() {
     assert_eq!(app.seen().len(), seen, "the application never saw a whole one");
     let exact = client.raw(post(&format!("connection: close\r\ncontent-length: 1000\r\n\r\n{}", "a".repeat(1000))).as_bytes()).await;
     assert!(exact.starts_with("HTTP/1.1 200"), "{exact}");
+}
+
+/// The parser gives up with bytes unread, so its own 431 may be lost to a reset; what counts is that nothing passes.
+#[tokio::test]
+async fn a_head_beyond_the_parser_is_cut_off() {
+    let app = App::start().await;
+    let proxy = Fixture::with_limits(TlsMode::Mutual, app.address, patient());
+    let mut stream = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
+    stream.write_all(b"GET /open/a HTTP/1.1\r\nhost: a\r\n").await.unwrap();
+    let endless = async { while stream.write_all(b"x: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n").await.is_ok() {} };
+    assert!(tokio::time::timeout(Duration::from_secs(20), endless).await.is_ok());
+    assert_eq!(app.seen().len(), 0);
 }
 
 #[tokio::test]
@@ -192,20 +202,18 @@ async fn an_idle_connection_lives_longer_than_a_head_and_then_ends() {
 async fn connections_beyond_the_bound_wait_for_one_to_end() {
     let app = App::start().await;
     let proxy = Fixture::with_limits(TlsMode::Mutual, app.address, Limits { connections: 2, ..patient() });
-    let first = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
-    let second = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
     let client = proxy.client();
-    let third = tokio::spawn(async move { client.get("/open/third", &[]).await.status });
-    // Those within keep working while it waits.
-    for mut stream in [first, second] {
-        assert!(!third.is_finished() && app.seen().iter().all(|one| one.target != "/open/third"));
-        stream.write_all(b"GET /open/a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
-        if app.seen().is_empty() {
-            let mut start = [0; 12];
-            stream.read_exact(&mut start).await.unwrap();
-            assert_eq!(&start, b"HTTP/1.1 200");
-        }
-    }
+    let mut first = client.connect(Some(b"http/1.1")).await.unwrap();
+    let second = client.connect(Some(b"http/1.1")).await.unwrap();
+    let other = client.clone();
+    let mut third = tokio::spawn(async move { other.get("/open/third", &[]).await.status });
+    assert!(tokio::time::timeout(SHORT * 2, &mut third).await.is_err(), "it waits");
+    // Those within keep working meanwhile.
+    first.write_all(b"HEAD /open/a HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut start = [0; 12];
+    first.read_exact(&mut start).await.unwrap();
+    assert_eq!((&start, app.seen().len()), (b"HTTP/1.1 200", 1));
+    drop(second);
     assert_eq!(third.await.unwrap(), 200);
 }
 
@@ -222,4 +230,15 @@ async fn plaintext_gets_one_fixed_answer_that_names_the_cure() {
     assert!(!read_all(&mut other).await.contains("HTTP"));
     assert_eq!(app.seen().len(), 0);
     eventually("both are closed", || async { proxy.stranger().connect(None).await.is_ok() }).await;
+}
+
+#[tokio::test]
+async fn a_stopped_proxy_listens_no_more_and_holds_no_connection() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Mutual, app.address);
+    let (address, admin) = (proxy.running.address, proxy.running.admin.unwrap());
+    let mut open = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
+    tokio::task::spawn_blocking(move || proxy.running.stop()).await.unwrap();
+    assert_eq!(read_all(&mut open).await, "");
+    assert!(TcpStream::connect(address).await.is_err() && TcpStream::connect(admin).await.is_err());
 }

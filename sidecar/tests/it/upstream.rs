@@ -101,6 +101,30 @@ async fn what_the_application_promises_to_keep_is_all_that_is_kept() {
     }
 }
 
+/// The one test that lets time pass: a promise is in whole seconds.
+#[tokio::test]
+async fn a_connection_is_not_used_beyond_its_promise() {
+    let connections = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&connections);
+    let app = RawApp::start(move |_, mut stream| {
+        count.fetch_add(1, Ordering::SeqCst);
+        async move {
+            while head(&mut stream).await.is_some() {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nkeep-alive: timeout=2\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+            }
+        }
+    })
+    .await;
+    // Nothing but the promise ends it: nobody sweeps within the hour.
+    let limits = Limits { pool_idle: Duration::from_secs(3600), ..Limits::default() };
+    let proxy = Fixture::with_limits(TlsMode::Mutual, app.address, limits);
+    let mut sender = on_one_connection(&proxy).await;
+    assert_eq!((status(&mut sender, "GET", "").await, status(&mut sender, "GET", "").await), (200, 200));
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    tokio::time::sleep(Duration::from_millis(1050)).await;
+    assert_eq!((status(&mut sender, "GET", "").await, connections.load(Ordering::SeqCst)), (200, 2));
+}
+
 #[tokio::test]
 async fn idle_connections_are_closed_by_us_in_time() {
     let ended = Arc::new(AtomicUsize::new(0));

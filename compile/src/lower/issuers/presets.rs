@@ -48,9 +48,12 @@ pub(super) fn mapping(preset: Option<Preset>) -> IdentityMapping {
 mod tests {
     use super::*;
 
+    /// Subject, scopes, roles, groups and tenant; the client.
+    type Row = (Option<Preset>, [Option<&'static str>; 5], &'static [&'static str]);
+
     #[test]
     fn presets_are_those_of_the_documentation() {
-        let table: [(Option<Preset>, [Option<&str>; 5], &[&str]); 7] = [
+        let table: [Row; 7] = [
             (None, [Some("sub"), None, Some("roles"), Some("groups"), None], &["azp", "client_id"]),
             (Some(Preset::Keycloak), [Some("sub"), None, Some("/realm_access/roles"), Some("groups"), None], &["azp"]),
             (Some(Preset::Auth0), [Some("sub"), None, Some("permissions"), None, Some("org_id")], &["azp"]),

@@ -55,7 +55,11 @@ fn groups(rules: &[Lowered]) -> Vec<(BTreeSet<&str>, Group<'_>)> {
             methods: Some(BTreeSet::new()),
         });
         match &mut group.methods {
-            Some(methods) if !rule.methods.is_empty() => methods.extend(rule.methods.iter().map(String::as_str)),
+            Some(methods) if !rule.methods.is_empty() => {
+                methods.extend(rule.methods.iter().map(String::as_str));
+                // GET implies HEAD.
+                methods.extend(rule.methods.iter().filter(|method| *method == "GET").map(|_| "HEAD"));
+            }
             methods => *methods = None,
         }
     }

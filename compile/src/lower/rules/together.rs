@@ -1,88 +1,116 @@
 //! Faults that only two rules together have.
 
+use std::collections::{BTreeSet, HashMap};
+
 use policy::wire::{Access, Rule};
 
 use super::Lowered;
 use crate::diagnostic::Code;
 use crate::lower::sink::Sink;
 
+/// A rule as it is compared with others. All of it is worked out once: with 500 rules there are 125,000 pairs.
+struct Compared<'a> {
+    index: usize,
+    rule: &'a Rule,
+    key: String,
+    folded: String,
+    hosts: BTreeSet<&'a str>,
+    methods: BTreeSet<&'a str>,
+}
+
+/// Each rule is told of one other at most for each kind of fault, so that what is found grows with the policy.
 pub(super) fn check(rules: &[Lowered], sink: &mut Sink) {
-    for (index, rule) in rules.iter().enumerate() {
-        for (earlier, other) in rules.iter().take(index).enumerate() {
-            compare(rule, index, other, earlier, sink);
-        }
-        check_below(rule, index, rules, sink);
+    let rules: Vec<_> = rules.iter().enumerate().filter_map(|(index, rule)| Compared::new(index, rule)).collect();
+    let mut alike: HashMap<&str, Vec<&Compared>> = HashMap::new();
+    for rule in &rules {
+        alike.entry(&rule.folded).or_default().push(rule);
+    }
+    for rule in &rules {
+        check_alike(rule, alike.get(&*rule.folded).map_or(&[], Vec::as_slice), sink);
+        check_below(rule, &rules, sink);
     }
 }
 
-fn compare(rule: &Lowered, index: usize, other: &Lowered, earlier: usize, sink: &mut Sink) {
-    let (Some(ours), Some(theirs)) = (&rule.template, &other.template) else { return };
-    let pointer = format!("/spec/rules/{index}");
-    if ours.key(true) != theirs.key(true) {
-        return;
+impl<'a> Compared<'a> {
+    fn new(index: usize, lowered: &'a Lowered) -> Option<Self> {
+        let template = lowered.template.as_ref()?;
+        let set = |texts: &'a [String]| texts.iter().map(String::as_str).collect();
+        Some(Self {
+            index,
+            rule: &lowered.rule,
+            key: template.key(false),
+            folded: template.key(true),
+            hosts: set(&lowered.rule.hosts),
+            methods: set(&lowered.rule.methods),
+        })
     }
-    if ours.key(false) != theirs.key(false) {
-        let message = format!("the path differs from that of rule {earlier} only in upper and lower case");
+
+    fn is_open(&self) -> bool {
+        self.rule.access == Access::Anonymous && self.rule.ips.is_empty()
+    }
+
+    fn says_the_same(&self, other: &Self) -> bool {
+        self.hosts == other.hosts
+            && self.methods == other.methods
+            && self.rule.access == other.rule.access
+            && self.rule.ips == other.rule.ips
+    }
+
+    /// Whether this rule is asked whenever the other one is.
+    fn covers(&self, other: &Self) -> bool {
+        let all_methods = self.methods.is_empty();
+        self.hosts == other.hosts
+            && (all_methods || (!other.methods.is_empty() && self.methods.is_superset(&other.methods)))
+    }
+
+    fn pointer(&self) -> String {
+        format!("/spec/rules/{}", self.index)
+    }
+}
+
+/// Compares a rule with those of the same template, upper and lower case taken as equal.
+fn check_alike(rule: &Compared, alike: &[&Compared], sink: &mut Sink) {
+    let mut earlier = alike.iter().take_while(|other| other.index < rule.index);
+    if let Some(other) = earlier.clone().find(|other| other.key != rule.key) {
+        let message = format!("the path differs from that of rule {} only in upper and lower case", other.index);
         return sink.error(
-            &format!("{pointer}/path"),
+            &format!("{}/path", rule.pointer()),
             Code::DiffersInCase,
             message,
             "many applications take both as one: write them alike",
         );
     }
-    if same_set(&rule.rule.hosts, &other.rule.hosts) && same_set(&rule.rule.methods, &other.rule.methods) {
-        if rule.rule.access == other.rule.access && rule.rule.ips == other.rule.ips {
-            return sink.error(
-                &pointer,
-                Code::DuplicateRule,
-                format!("it says what rule {earlier} says"),
-                "remove one of the two",
-            );
-        }
-        shadowed(rule, index, other, earlier, sink);
+    if let Some(other) = earlier.find(|other| rule.says_the_same(other)) {
+        let message = format!("it says what rule {} says", other.index);
+        return sink.error(&rule.pointer(), Code::DuplicateRule, message, "remove one of the two");
+    }
+    // Beside a rule that lets everybody pass, another one of the same template never refuses anybody.
+    let open = |other: &&&Compared| other.is_open() && other.key == rule.key && other.covers(rule);
+    if let Some(open) = alike.iter().find(open).filter(|_| !rule.is_open()) {
+        let message =
+            format!("whoever it refuses, rule {} lets pass: that one allows everybody for the same path", open.index);
+        sink.warning(
+            &rule.pointer(),
+            Code::ShadowedRule,
+            message,
+            "of several rules for one path, one that passes suffices",
+        );
     }
 }
 
-/// Beside a rule that lets everybody pass, another one of the same template never refuses anybody.
-fn shadowed(rule: &Lowered, index: usize, other: &Lowered, earlier: usize, sink: &mut Sink) {
-    let open = |rule: &Rule| rule.access == Access::Anonymous && rule.ips.is_empty();
-    let (closed, open) = match (open(&rule.rule), open(&other.rule)) {
-        (true, false) => (earlier, index),
-        (false, true) => (index, earlier),
-        _ => return,
-    };
-    let message = format!("whoever it refuses, rule {open} lets pass: that one allows everybody for the same path");
-    sink.warning(
-        &format!("/spec/rules/{closed}"),
-        Code::ShadowedRule,
-        message,
-        "of several rules for one path, one that passes suffices",
-    );
-}
-
-fn same_set(one: &[String], other: &[String]) -> bool {
-    one.iter().all(|text| other.contains(text)) && other.iter().all(|text| one.contains(text))
-}
-
 /// An open path below a protected one is often a slip of the hand.
-fn check_below(rule: &Lowered, index: usize, rules: &[Lowered], sink: &mut Sink) {
-    let Some(template) = rule.template.as_ref().filter(|_| rule.rule.access == Access::Anonymous) else { return };
-    let ours = template.key(true);
-    let protects = |other: &&Lowered| {
-        let above = other.template.as_ref().filter(|theirs| theirs.has_rest()).map(|theirs| theirs.key(true));
-        let prefix = above.as_deref().and_then(|key| key.strip_suffix("/**")).filter(|prefix| !prefix.is_empty());
-        other.rule.access != Access::Anonymous
-            && prefix.is_some_and(|prefix| {
-                ours.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
+fn check_below(rule: &Compared, rules: &[Compared], sink: &mut Sink) {
+    if rule.rule.access != Access::Anonymous {
+        return;
+    }
+    let protects = |other: &&Compared| {
+        let prefix = other.folded.strip_suffix("/**").filter(|prefix| !prefix.is_empty());
+        let below =
+            |prefix| rule.folded.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        other.rule.access != Access::Anonymous && prefix.is_some_and(below)
     };
     if let Some(above) = rules.iter().find(protects) {
         let message = format!("everybody is let pass below `{}`, which is protected", above.rule.path);
-        sink.warning(
-            &format!("/spec/rules/{index}"),
-            Code::AnonymousBelowProtected,
-            message,
-            "make sure that this is meant",
-        );
+        sink.warning(&rule.pointer(), Code::AnonymousBelowProtected, message, "make sure that this is meant");
     }
 }

@@ -12,6 +12,11 @@ impl<'a> Segment<'a> {
         Self(canonical)
     }
 
+    /// Its canonical text.
+    pub(crate) fn as_str(self) -> &'a str {
+        self.0
+    }
+
     /// Its characters, escapes decoded. An encoded slash comes out as `/`, which no literal can hold otherwise.
     pub fn decoded(self) -> impl Iterator<Item = char> + Clone {
         let mut rest = self.0;
@@ -49,8 +54,8 @@ fn next_decoded(rest: &str) -> Option<(char, &str)> {
     let (first, mut tail) = hex_byte(escaped)?;
     let length = match first {
         0..=0x7f => return Some((char::from(first), tail)),
-        ..=0xdf => 2,
-        ..=0xef => 3,
+        0x80..=0xdf => 2,
+        0xe0..=0xef => 3,
         _ => 4,
     };
     let mut bytes = [first, 0, 0, 0];

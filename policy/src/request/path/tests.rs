@@ -20,7 +20,7 @@ fn canonical_form() {
         ("/100%25%20", "/100%25%20"),
         ("/%25zz", "/%25zz"),
         ("/a%20b", "/a%20b"),
-        ("/...", "/..."),
+        ("/...a", "/...a"),
     ] {
         assert_eq!(canonical(raw, STRICT).as_deref(), Ok(wanted), "{raw}");
     }
@@ -64,6 +64,9 @@ fn refusals() {
         ("//", EmptySegment),
         ("/./a", DotSegment),
         ("/a/..", DotSegment),
+        ("/a/...", DotSegment),
+        ("/a/..%20", DotSegment),
+        ("/a/%20/b", DotSegment),
         ("/a/../", DotSegment),
         ("/a/%2e%2E/b", DotSegment),
         // the left-most fault, characters before segments

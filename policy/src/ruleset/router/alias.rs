@@ -3,23 +3,23 @@
 
 use crate::request::Segment;
 
-/// What is left of a segment after each step, folded; the segment itself is not among them.
-pub(super) fn names(segment: Segment) -> Vec<String> {
-    let whole: String = segment.folded().collect();
-    let mut names = Vec::with_capacity(3);
-    let mut current = whole.as_str();
-    for step in [strip_end, strip_extension, strip_end] {
-        let next = step(current);
-        if next.len() < current.len() && !next.is_empty() {
-            names.push(next.to_owned());
-        }
-        current = next;
-    }
-    names
+/// What is left of a segment after each step; the segment itself is not among them.
+pub(super) fn names(segment: Segment<'_>) -> impl Iterator<Item = Segment<'_>> {
+    let steps: [fn(&str) -> &str; 3] = [strip_end, strip_extension, strip_end];
+    let mut current = segment.as_str();
+    steps.into_iter().filter_map(move |step| {
+        let before = current;
+        current = step(before);
+        (current.len() < before.len() && !current.is_empty()).then(|| Segment::of_canonical(current))
+    })
 }
 
-fn strip_end(name: &str) -> &str {
-    name.trim_end_matches(['.', ' '])
+/// Without dots and spaces at the end; in canonical form each has one spelling.
+fn strip_end(mut name: &str) -> &str {
+    while let Some(shorter) = name.strip_suffix('.').or_else(|| name.strip_suffix("%20")) {
+        name = shorter;
+    }
+    name
 }
 
 fn strip_extension(name: &str) -> &str {

@@ -2,6 +2,9 @@
 
 use crate::request::{Segment, is_canonical};
 
+/// The longest template in bytes: the schema's bound for `path`, and what bounds the depth of the router's recursion.
+const MAX_TEMPLATE: usize = 1024;
+
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
@@ -22,6 +25,9 @@ pub(super) struct Literal(Box<str>);
 /// What is wrong with a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
+    /// More bytes than a path of the schema has.
+    #[error("a template has at most {MAX_TEMPLATE} bytes")]
+    TooLong,
     /// It does not begin with a slash.
     #[error("a template begins with `/`")]
     Start,
@@ -66,6 +72,9 @@ impl Template {
     /// # Errors
     /// Where it is none; see [`TemplateError`].
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        if text.len() > MAX_TEMPLATE {
+            return Err(TemplateError::TooLong);
+        }
         let inner = text.strip_prefix('/').ok_or(TemplateError::Start)?;
         if inner.is_empty() {
             return Ok(Self { segments: Vec::new(), rest: false });
@@ -109,8 +118,8 @@ impl Template {
         for segment in &self.segments {
             key.push('/');
             match segment {
-                TemplateSegment::Literal(literal) if folded => key.extend(literal.folded()),
-                TemplateSegment::Literal(literal) => key.extend(literal.decoded()),
+                TemplateSegment::Literal(literal) if folded => push_literal(&mut key, literal.folded()),
+                TemplateSegment::Literal(literal) => push_literal(&mut key, literal.decoded()),
                 TemplateSegment::Parameter(_) => key.push_str("{}"),
             }
         }
@@ -142,6 +151,17 @@ impl Template {
             TemplateSegment::Literal(literal) => literal.decoded().eq(theirs.decoded()),
             TemplateSegment::Parameter(_) => true,
         })
+    }
+}
+
+/// Writes a literal so that nothing in it can be taken for a parameter, for `/**` or for the end of its segment; it never
+/// holds a backslash itself.
+fn push_literal(key: &mut String, literal: impl Iterator<Item = char>) {
+    for character in literal {
+        if matches!(character, '/' | '{' | '*') {
+            key.push('\\');
+        }
+        key.push(character);
     }
 }
 

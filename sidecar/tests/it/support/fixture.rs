@@ -67,10 +67,16 @@ pub(crate) fn body(mode: TlsMode) -> Body {
         hosts: Vec::new(),
         access,
         ips: Vec::new(),
+        audit: false,
     };
     let scoped = Require { scopes: vec!["orders:read".into()], ..Require::default() };
     Body {
         policy: PolicyName { namespace: "shop".into(), name: "orders".into() },
+        mode: policy::wire::Mode::Enforce,
+        resource: None,
+        cors: None,
+        addresses: policy::wire::Addresses::default(),
+        limits: policy::wire::Limits::default(),
         tls: Tls {
             mode,
             min_version: TlsVersion::Tls12,
@@ -86,6 +92,7 @@ pub(crate) fn body(mode: TlsMode) -> Body {
         ],
         forward: Forward {
             keep_token: false,
+            client_certificate: false,
             headers: vec![ForwardHeader { name: "x-user".into(), value: HeaderSource::Identity(AttributeName::Subject), format: HeaderFormat::Comma }],
         },
         paths: PathOptions { case_insensitive: false, encoded_slash: false },

@@ -240,6 +240,12 @@ impl Ruleset {
         &self.rules
     }
 
+    /// Whether the policy says anything to browsers.
+    #[must_use]
+    pub fn has_cors(&self) -> bool {
+        self.cors.is_some()
+    }
+
     /// Puts what browsers must be told into an answer, ours or the application's, where the policy has `cors`.
     pub fn tell_browsers(&self, request: &HeaderMap, answer: &mut HeaderMap) {
         if let Some(cors) = &self.cors {

@@ -6,11 +6,13 @@ use crate::limits::RETRY_AFTER;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER as RETRY_AFTER_FIELD, WWW_AUTHENTICATE};
 use http::{HeaderMap, Response, StatusCode};
+use policy::decide::Own;
 use policy::forward::names::X_REQUEST_ID;
 use policy::reason::{BadRequest, Reason};
 use serde::Serialize;
 
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
@@ -25,6 +27,45 @@ pub(crate) struct Refusal {
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
         Self { reason, challenge: None }
+    }
+}
+
+/// An answer of the proxy itself: the metadata document, or to a preflight.
+#[derive(Debug)]
+pub(crate) struct OwnAnswer {
+    status: u16,
+    fields: HeaderMap,
+    body: Bytes,
+}
+
+impl From<Own<'_>> for OwnAnswer {
+    fn from(own: Own) -> Self {
+        let status = own.status();
+        match own {
+            Own::Preflight(fields) => Self { status, fields, body: Bytes::new() },
+            Own::Metadata(document) => {
+                let fields = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
+                Self { status, fields, body: Bytes::copy_from_slice(document.as_bytes()) }
+            }
+        }
+    }
+}
+
+/// Answers for the proxy itself.
+pub(crate) fn own(own: OwnAnswer, request_id: &str, turn: Turn) -> Response<Outgoing> {
+    let mut response = Response::new(Outgoing::ours(own.body, turn));
+    *response.status_mut() = StatusCode::from_u16(own.status).unwrap_or(StatusCode::NO_CONTENT);
+    *response.headers_mut() = own.fields;
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+    response
+}
+
+/// Tells an HTTP/1 caller that its connection ends with this answer; HTTP/2 has a frame for that.
+pub(crate) fn end_connection(response: &mut Response<Outgoing>, is_h2: bool) {
+    if !is_h2 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
 

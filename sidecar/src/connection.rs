@@ -1,31 +1,33 @@
 //! One connection: its handshake, and HTTP on it until it ends.
 
+mod arrival;
 mod peer;
 mod plaintext;
+mod transport;
 
 use crate::body::Outgoing;
 use crate::guard::{Guarded, Phase};
 use crate::limits;
 use crate::listener::Slot;
 use crate::proxy::Worker;
-use crate::tls::H2;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use arrival::Arrived;
 use peer::JudgedPeer;
-use policy::peer::Peer;
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use transport::Transport;
 
 /// What the requests on one connection share.
 pub(crate) struct Connection {
@@ -36,6 +38,9 @@ pub(crate) struct Connection {
     open: Cell<usize>,
     quiet_since: Cell<Instant>,
     end: Notify,
+    idle: Duration,
+    /// From when on it takes no further request.
+    old_from: Instant,
     _slot: Slot,
 }
 
@@ -55,6 +60,11 @@ impl Connection {
     /// No request head will follow: what comes is another protocol.
     pub(crate) fn becomes_tunnel(&self) {
         self.tunnel.set(true);
+    }
+
+    /// Whether it was used for as long as `limits.connectionAge` lets it.
+    pub(crate) fn is_old(&self) -> bool {
+        Instant::now() >= self.old_from
     }
 
     /// Takes no further request; what is under way may end.
@@ -79,12 +89,14 @@ impl Drop for Turn {
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: SocketAddr, slot: Slot) {
     // A connection that cannot be configured is as good as any other: it is only slower.
     let _ = stream.set_nodelay(true);
-    let handshake = timeout(worker.limits.handshake, handshake(&worker, stream, address));
-    let Ok(Some((stream, peer))) = handshake.await else { return };
-    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+    let arriving = timeout(worker.limits.handshake, arrival::arrive(&worker, stream, address));
+    let Ok(Some(Arrived { transport, peer, is_h2 })) = arriving.await else { return };
     let phase = Arc::new(Phase::default());
-    let limits = &worker.limits;
-    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&phase), limits.head, limits.idle));
+    let limits = {
+        let policy = worker.state.load().in_force().ok().map(|in_force| in_force.ruleset.limits());
+        worker.limits.under(policy)
+    };
+    let io = TokioIo::new(Guarded::new(transport, Arc::clone(&phase), worker.limits.head, limits.idle));
     let connection = Rc::new(Connection {
         peer,
         is_h2,
@@ -93,40 +105,21 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: Socket
         open: Cell::new(0),
         quiet_since: Cell::new(Instant::now()),
         end: Notify::new(),
+        idle: limits.idle,
+        old_from: Instant::now() + jittered(limits.age),
         _slot: slot,
     });
     if is_h2 { serve_h2(worker, connection, io).await } else { serve_h1(worker, connection, io).await }
 }
 
-/// The handshake; none where it failed, or where plaintext was answered.
-async fn handshake(worker: &Worker, stream: TcpStream, address: SocketAddr) -> Option<(TlsStream<TcpStream>, JudgedPeer)> {
-    let mut first = [0];
-    if stream.peek(&mut first).await.ok()? == 0 {
-        return None;
-    }
-    if plaintext::looks_like_http(first) {
-        plaintext::answer(stream).await;
-        return None;
-    }
-    let (config, verifier) = {
-        let state = worker.state.load_full();
-        worker.tls.for_connection(state.in_force().ok()).ok()?
-    };
-    let limit_buffer = |tls: &mut rustls::ServerConnection| tls.set_buffer_limit(Some(limits::TLS_BUFFER));
-    let stream = TlsAcceptor::from(Arc::new(config)).accept_with(stream, limit_buffer).await.ok()?;
-    let chain = stream.get_ref().1.peer_certificates().map(<[_]>::to_vec);
-    let peer = Peer::at(address.ip(), verifier.proven().cloned());
-    Some((stream, JudgedPeer::new(peer, chain, Arc::clone(verifier.cas()))))
-}
-
-type Io = TokioIo<Guarded<TlsStream<TcpStream>>>;
+type Io = TokioIo<Guarded<Transport>>;
 
 async fn answer(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
     Ok(worker.answer(&connection, request).await)
 }
 
 async fn serve_h1(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
-    let idle = worker.limits.idle;
+    let idle = connection.idle;
     let service = service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&connection), request));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(limits::H1_BUFFER).half_close(false).keep_alive(true);
@@ -135,7 +128,7 @@ async fn serve_h1(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
 }
 
 async fn serve_h2(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
-    let idle = worker.limits.idle;
+    let idle = connection.idle;
     connection.phase.set_free();
     let shared = Rc::clone(&connection);
     let service = service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&shared), request));
@@ -169,7 +162,7 @@ fn h2_builder() -> hyper::server::conn::http2::Builder<LocalExecutor> {
 }
 
 /// Ends when no stream was open for so long; pings do not count.
-async fn idle_for(connection: &Connection, idle: std::time::Duration) {
+async fn idle_for(connection: &Connection, idle: Duration) {
     loop {
         let since = if connection.open.get() > 0 { Instant::now() } else { connection.quiet_since.get() };
         if since.elapsed() >= idle {
@@ -177,6 +170,13 @@ async fn idle_for(connection: &Connection, idle: std::time::Duration) {
         }
         sleep_until(since + idle).await;
     }
+}
+
+/// Up to a tenth more or less, so that connections that came together do not go together.
+fn jittered(age: Duration) -> Duration {
+    let random = u16::try_from(RandomState::new().hash_one(()) >> 48).unwrap_or_default();
+    let share = f64::from(random) / f64::from(u16::MAX);
+    age.mul_f64(0.9 + 0.2 * share)
 }
 
 /// Runs the tasks of a connection on the thread that it lives on.

@@ -3,12 +3,13 @@
 mod machine;
 
 use policy::request::SizeLimits;
+use policy::wire;
 use std::time::Duration;
 
-/// The bounds that a policy, a flag or a test may change.
+/// The bounds of the process. What a policy sets holds below them.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// How large a request may be (`spec.limits.headers` and `spec.limits.body`).
+    /// The most that `spec.limits.headers` and `spec.limits.body` may allow.
     pub size: SizeLimits,
     /// Connections at once over all workers. One costs about 45 KiB (rustls and hyper), so this many stay below 256 MiB.
     pub connections: usize,
@@ -17,9 +18,10 @@ pub struct Limits {
     /// From the first byte of a request head to its last. Heads are one or two packets.
     pub head: Duration,
     /// From a request's head to the last byte of its body or the response head, whichever is first; then once more from the
-    /// end of the body to the response head (`spec.limits.requestTimeout`).
+    /// end of the body to the response head: the most that `spec.limits.requestTimeout` may allow.
     pub request: Duration,
-    /// Without a byte in either direction: between requests, within bodies, in tunnels (`spec.limits.idleTimeout`).
+    /// Without a byte in either direction, between requests, within bodies, in tunnels: the most that
+    /// `spec.limits.idleTimeout` may allow.
     pub idle: Duration,
     /// For a TCP connection to the application, which is in the same pod: beyond a second it is not coming up.
     pub connect: Duration,
@@ -35,16 +37,41 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            size: SizeLimits::default(),
+            size: SizeLimits { headers: MAX_HEADERS as u64, body: u64::MAX },
             connections: 5_000,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
-            request: Duration::from_secs(60),
-            idle: Duration::from_secs(300),
+            request: Duration::from_hours(1),
+            idle: Duration::from_hours(24),
             connect: Duration::from_secs(2),
             pool_idle: Duration::from_secs(4),
             pool: 256,
             token_cache: 32 * 1024 * 1024,
+        }
+    }
+}
+
+/// What holds for one request or connection: the policy's limits, below those of the process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InForceLimits {
+    pub(crate) size: SizeLimits,
+    pub(crate) request: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) age: Duration,
+}
+
+impl Limits {
+    /// The limits of a policy, or the defaults of one where there is none.
+    pub(crate) fn under(&self, policy: Option<wire::Limits>) -> InForceLimits {
+        let policy = policy.unwrap_or_default();
+        InForceLimits {
+            size: SizeLimits {
+                headers: policy.headers.min(self.size.headers),
+                body: policy.body.min(self.size.body),
+            },
+            request: Duration::from_millis(policy.request_timeout_ms).min(self.request),
+            idle: Duration::from_millis(policy.idle_timeout_ms).min(self.idle),
+            age: Duration::from_millis(policy.connection_age_ms),
         }
     }
 }
@@ -92,6 +119,8 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub const PLAINTEXT_LINGER: Duration = Duration::from_secs(1);
 /// Bytes read and thrown away while a plaintext caller reads that answer.
 pub const PLAINTEXT_DRAIN: usize = 64 * 1024;
+/// Between two looks at the first bytes of a plaintext connection that may become HTTP/2.
+pub const PREFACE_PAUSE: Duration = Duration::from_millis(10);
 /// For the open streams of a connection that is to end.
 pub const CLOSING: Duration = Duration::from_secs(5);
 /// What `Retry-After` says where configuration or keys are on their way, in seconds.
@@ -126,5 +155,8 @@ mod tests {
         assert!(limits.size.headers <= MAX_HEADERS as u64);
         assert!(limits.pool_idle < Duration::from_secs(5), "below Node's");
         assert!(limits.connect < limits.request && limits.head < limits.request && limits.request < limits.idle);
+        let policy = limits.under(None);
+        assert_eq!(policy.size, SizeLimits::default());
+        assert!(limits.head < policy.request && policy.request < policy.idle && policy.idle < policy.age);
     }
 }

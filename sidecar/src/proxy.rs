@@ -1,12 +1,12 @@
 //! The way of a request.
 
-use crate::answer::{self, Asked, Refusal};
+use crate::answer::{self, Asked, OwnAnswer, Refusal};
 use crate::body::{Outgoing, Progress, Upload};
 use crate::clock::Clock;
 use crate::connection::Connection;
-use crate::limits::Limits;
+use crate::limits::{InForceLimits, Limits};
 use crate::request_id::RequestIds;
-use crate::state::Configuration;
+use crate::state::{Configuration, InForce};
 use crate::tls::TlsParts;
 use crate::tokens::TokenCache;
 use crate::upstream::{Arrival, Outbound, Upstream, tunnel};
@@ -15,8 +15,9 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use policy::decide::{Decision, Question, decide};
+use policy::decide::{Decision, Question, audit_unreadable, decide};
 use policy::forward::Exchange;
+use policy::permit::Granted;
 use policy::reason::Reason;
 use policy::request::{CanonicalRequest, RequestHead};
 use policy::ruleset::Paths;
@@ -58,20 +59,22 @@ impl Worker {
         let id = self.ids.next();
         let client_side = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
-        let arrival = match self.decide(connection, &head, &id) {
-            Err(refusal) => Err(refusal),
-            Ok(outbound) => {
-                let progress = Progress::new(self.limits.idle);
-                let upload = Upload::new(body, self.limits.size.body, Rc::clone(&progress));
-                self.upstream.send(outbound, upload, progress).await.map_err(Refusal::from)
+        let Verdict { course, limits, browsers } = self.decide(connection, &head, &id);
+        let arrival = match course {
+            Course::Own(own) => return answer::own(own, &id, turn),
+            Course::Refuse(refusal) => Err(refusal),
+            Course::Forward(outbound) => {
+                let progress = Progress::new(limits.idle);
+                let upload = Upload::new(body, limits.size.body, Rc::clone(&progress));
+                self.upstream.send(*outbound, upload, progress, limits.request).await.map_err(Refusal::from)
             }
         };
-        match arrival {
+        let mut response = match arrival {
             Ok(Arrival::Answer(response)) => response.map(|download| Outgoing::of_app(download, turn)),
             Ok(Arrival::Tunnel(response, app_side)) => {
                 connection.becomes_tunnel();
-                tunnel::open(client_side, app_side, Rc::clone(connection), self.limits.idle);
-                response.map(|()| Outgoing::ours(Bytes::new(), turn))
+                tunnel::open(client_side, app_side, Rc::clone(connection), limits.idle);
+                return response.map(|()| Outgoing::ours(Bytes::new(), turn));
             }
             Err(refusal) => {
                 if answer::ends_connection(refusal.reason) {
@@ -79,30 +82,83 @@ impl Worker {
                 }
                 answer::refuse(&refusal, asked, &id, turn)
             }
+        };
+        if let Some(Ok(in_force)) = browsers.as_ref().map(|configuration| configuration.in_force()) {
+            in_force.ruleset.tell_browsers(&head.headers, response.headers_mut());
         }
+        if connection.is_old() {
+            connection.close();
+            answer::end_connection(&mut response, connection.is_h2);
+        }
+        response
     }
 
-    /// From a head to the only thing that can be sent to the application.
-    fn decide(&self, connection: &Connection, head: &Parts, id: &str) -> Result<Outbound, Refusal> {
+    /// What becomes of a request.
+    fn decide(&self, connection: &Connection, head: &Parts, id: &str) -> Verdict {
         let mut seen = self.seen.borrow_mut();
-        let configuration = seen.load().in_force();
-        let paths = configuration.map_or_else(|_| Paths::default(), |in_force| in_force.ruleset.paths());
-        let request_head = RequestHead { method: &head.method, uri: &head.uri, version: head.version, headers: &head.headers };
-        let request = CanonicalRequest::read(&request_head, paths, &self.limits.size)?;
-        let in_force = configuration?;
+        let configuration = seen.load();
+        let in_force = match configuration.in_force() {
+            Ok(in_force) => in_force,
+            Err(reason) => return self.without_policy(head, reason),
+        };
+        let ruleset = &in_force.ruleset;
+        let limits = self.limits.under(Some(ruleset.limits()));
+        let course = self.course(connection, head, id, in_force, &limits);
+        // Shared by all threads, so it is held only where the answer needs it.
+        let browsers = ruleset.has_cors().then(|| Arc::clone(configuration));
+        Verdict { course: course.unwrap_or_else(Course::Refuse), limits, browsers }
+    }
+
+    /// Ambiguous input is told first even where no policy is in force.
+    fn without_policy(&self, head: &Parts, reason: Reason) -> Verdict {
+        let limits = self.limits.under(None);
+        let hygiene = CanonicalRequest::read(&request_head(head), Paths::default(), &limits.size).err();
+        Verdict { course: Course::Refuse(hygiene.unwrap_or(reason).into()), limits, browsers: None }
+    }
+
+    fn course(&self, connection: &Connection, parts: &Parts, id: &str, in_force: &InForce, limits: &InForceLimits) -> Result<Course, Refusal> {
+        let (ruleset, now) = (&in_force.ruleset, self.clock.now());
+        let head = request_head(parts);
         let peer = connection.peer.by(&in_force.client_cas, self.clock);
-        if connection.peer.lost_its_word() {
+        let mut tokens = self.tokens.borrow_mut();
+        let mut verifier = tokens.before(in_force);
+        let exchange = Exchange { scheme: if peer.plaintext { "http" } else { "https" }, request_id: id };
+        let forward = |granted: Granted| -> Result<Course, Refusal> {
+            Ok(Course::Forward(Box::new(Outbound::new(&granted.discharge(), parts, &exchange)?)))
+        };
+        let request = match CanonicalRequest::read(&head, ruleset.paths(), &limits.size) {
+            Ok(request) => request,
+            Err(reason) => {
+                let audited = audit_unreadable(ruleset, head, &peer, now, reason, &mut verifier);
+                return audited.map_or_else(|| Err(reason.into()), forward);
+            }
+        };
+        if connection.peer.lost_its_word() && !ruleset.is_audit() {
             return Err(Reason::TlsMode.into());
         }
-        let question = Question { ruleset: &in_force.ruleset, head: request_head, request: &request, peer: &peer, now: self.clock.now() };
-        match decide(question, &mut self.tokens.borrow_mut().before(in_force)) {
-            Decision::Own(_) => Err(Reason::NotFound.into()),
+        match decide(Question { ruleset, head, request: &request, peer: &peer, now }, &mut verifier) {
+            Decision::Own(own) => Ok(Course::Own(own.into())),
             Decision::Refused(refused) => Err(Refusal { reason: refused.reason(), challenge: refused.challenge() }),
-            Decision::Granted(granted) => {
-                let permit = granted.discharge();
-                let exchange = Exchange { scheme: "https", request_id: id };
-                Ok(Outbound::new(&permit, head, &exchange)?)
-            }
+            Decision::Granted(granted) => forward(granted),
         }
     }
+}
+
+/// What was decided, and what the rest of the way needs to know.
+struct Verdict {
+    course: Course,
+    limits: InForceLimits,
+    /// The configuration whose `cors` the answer must tell, where it has one.
+    browsers: Option<Arc<Configuration>>,
+}
+
+/// What becomes of a request.
+enum Course {
+    Forward(Box<Outbound>),
+    Own(OwnAnswer),
+    Refuse(Refusal),
+}
+
+fn request_head(parts: &Parts) -> RequestHead<'_> {
+    RequestHead { method: &parts.method, uri: &parts.uri, version: parts.version, headers: &parts.headers }
 }

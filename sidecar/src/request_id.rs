@@ -21,8 +21,8 @@ impl RequestIds {
     pub(crate) fn next(&self) -> String {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
-        // The number itself keeps them apart, the keyed hash of it hides how busy this worker is.
-        let halves = [self.random.hash_one(number), self.worker ^ number];
+        // Two keyed hashes of a number: 128 bits keep them apart, and nobody can tell how busy this worker is.
+        let halves = [self.random.hash_one(number), self.random.hash_one((number, self.worker))];
         halves.iter().flat_map(|half| half.to_be_bytes()).flat_map(|byte| [byte >> 4, byte & 0xf]).map(hex).collect()
     }
 }

@@ -7,7 +7,7 @@ mod certificate;
 mod verifier;
 
 pub use certificate::{CertificateError, ServerCertificate, certificates_in};
-pub(crate) use verifier::PeerVerifier;
+pub(crate) use verifier::{Demand, PeerVerifier};
 
 use crate::clock::Clock;
 use crate::state::{ClientCas, InForce};
@@ -49,10 +49,14 @@ impl TlsParts {
     /// policy that comes while the connection lasts judges it anew.
     pub(crate) fn for_connection(&self, in_force: Option<&InForce>) -> Result<(ServerConfig, Arc<PeerVerifier>), rustls::Error> {
         let (cas, mode, lowest) = match in_force {
-            Some(in_force) => (Arc::clone(&in_force.client_cas), Some(in_force.ruleset.tls().mode), in_force.ruleset.tls().min_version),
+            Some(in_force) => (Arc::clone(&in_force.client_cas), Some(in_force.ruleset.accepts()), in_force.ruleset.tls().min_version),
             None => (Arc::new(ClientCas::default()), None, TlsVersion::Tls12),
         };
-        let verifier = Arc::new(PeerVerifier::new(cas, mode == Some(TlsMode::Mutual), Arc::clone(&self.provider), self.clock));
+        let demand = Demand {
+            certificate: mode == Some(TlsMode::Mutual),
+            proof: !in_force.is_some_and(|in_force| in_force.ruleset.is_audit()),
+        };
+        let verifier = Arc::new(PeerVerifier::new(cas, demand, Arc::clone(&self.provider), self.clock));
         let versions = match lowest {
             TlsVersion::Tls12 => FROM_1_2,
             TlsVersion::Tls13 => FROM_1_3,

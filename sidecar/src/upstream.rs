@@ -31,7 +31,6 @@ pub(crate) struct Upstream {
     address: SocketAddr,
     pool: Rc<Pool>,
     connect: Duration,
-    request: Duration,
 }
 
 /// What the application made of a request.
@@ -46,21 +45,21 @@ type Sent = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
 
 impl Upstream {
     pub(crate) fn new(address: SocketAddr, limits: &Limits) -> Self {
-        Self { address, pool: Rc::new(Pool::new(limits.pool, limits.pool_idle)), connect: limits.connect, request: limits.request }
+        Self { address, pool: Rc::new(Pool::new(limits.pool, limits.pool_idle)), connect: limits.connect }
     }
 
     /// Sends a request; an [`Outbound`] is made from a permit and from nothing else.
     ///
     /// # Errors
     /// Why there is no answer.
-    pub(crate) async fn send(&self, outbound: Outbound, upload: Upload, progress: Rc<Progress>) -> Result<Arrival, Reason> {
+    pub(crate) async fn send(&self, outbound: Outbound, upload: Upload, progress: Rc<Progress>, patience: Duration) -> Result<Arrival, Reason> {
         let started = Instant::now();
         let upgrade = outbound.wants_upgrade();
         let mut request = outbound.into_request(upload);
         // The answer to an upgrade takes its connection with it, so it gets one of its own.
         let pooled = if upgrade { None } else { self.pool.take() };
         if let Some(mut sender) = pooled {
-            let sent = self.await_head(sender.try_send_request(request), &progress, started).await?;
+            let sent = await_head(sender.try_send_request(request), &progress, started, patience).await?;
             match sent {
                 Ok(response) => return self.arrived(response, sender, progress),
                 // The application closed it while it was idle: nothing of the request left us, so nothing can happen twice.
@@ -68,29 +67,13 @@ impl Upstream {
             }
         }
         let mut sender = self.dial(upgrade).await?;
-        let sent = self.await_head(sender.try_send_request(request), &progress, started).await?;
+        let sent = await_head(sender.try_send_request(request), &progress, started, patience).await?;
         let response = sent.map_err(|_| failure(&progress))?;
         if upgrade && response::agrees(&response) {
             let (head, app_side) = response::switching(response);
             return Ok(Arrival::Tunnel(head, app_side));
         }
         self.arrived(response, sender, progress)
-    }
-
-    /// The response head: in time from the start while the body is under way, and in time once more after its end.
-    async fn await_head(&self, sent: impl Future<Output = Sent>, progress: &Progress, started: Instant) -> Result<Sent, Reason> {
-        let mut sent = pin!(sent);
-        let mut until = started + self.request;
-        loop {
-            if let Ok(sent) = timeout_at(until, sent.as_mut()).await {
-                return Ok(sent);
-            }
-            let body_end = progress.sent().ok_or(Reason::RequestTimeout)?;
-            if body_end + self.request <= until {
-                return Err(Reason::AppTimeout);
-            }
-            until = body_end + self.request;
-        }
     }
 
     async fn dial(&self, upgrade: bool) -> Result<SendRequest<Upload>, Reason> {
@@ -126,6 +109,22 @@ impl Upstream {
     /// Closes connections that were idle for too long, for ever.
     pub(crate) async fn sweep(&self) {
         self.pool.sweep().await;
+    }
+}
+
+/// The response head: in time from the start while the body is under way, and in time once more after its end.
+async fn await_head(sent: impl Future<Output = Sent>, progress: &Progress, started: Instant, patience: Duration) -> Result<Sent, Reason> {
+    let mut sent = pin!(sent);
+    let mut until = started + patience;
+    loop {
+        if let Ok(sent) = timeout_at(until, sent.as_mut()).await {
+            return Ok(sent);
+        }
+        let body_end = progress.sent().ok_or(Reason::RequestTimeout)?;
+        if body_end + patience <= until {
+            return Err(Reason::AppTimeout);
+        }
+        until = body_end + patience;
     }
 }
 

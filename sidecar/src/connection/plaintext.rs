@@ -3,11 +3,27 @@
 use crate::{answer, limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// A method begins with a letter; a TLS record of a handshake begins with 0x16 (RFC 8446, section 5.1).
 pub(super) fn looks_like_http(first: [u8; 1]) -> bool {
     first.iter().all(u8::is_ascii_alphabetic)
+}
+
+/// The first bytes of an HTTP/2 connection (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Whether a connection begins as HTTP/2 does. Nothing is taken from it; the handshake's time bounds the wait.
+pub(super) async fn begins_h2(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut seen = [0; PREFACE.len()];
+    loop {
+        let count = stream.peek(&mut seen).await?;
+        let seen = seen.get(..count).unwrap_or_default();
+        if count == PREFACE.len() || count == 0 || !PREFACE.starts_with(seen) {
+            return Ok(seen == PREFACE);
+        }
+        sleep(limits::PREFACE_PAUSE).await;
+    }
 }
 
 /// Answers and closes.

@@ -11,19 +11,28 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use rustls_pki_types::{CertificateDer, UnixTime};
 use std::sync::{Arc, OnceLock};
 
+/// What a handshake needs from the caller.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demand {
+    /// A certificate at all.
+    pub(crate) certificate: bool,
+    /// That a certificate verifies; under a policy in Audit one that does not is nobody's.
+    pub(crate) proof: bool,
+}
+
 /// Verifies against the CAs that were in force when the connection came, and keeps what was proven.
 #[derive(Debug)]
 pub(crate) struct PeerVerifier {
     cas: Arc<ClientCas>,
-    mandatory: bool,
+    demand: Demand,
     provider: Arc<CryptoProvider>,
     clock: Clock,
     proven: OnceLock<PeerCertificate>,
 }
 
 impl PeerVerifier {
-    pub(super) fn new(cas: Arc<ClientCas>, mandatory: bool, provider: Arc<CryptoProvider>, clock: Clock) -> Self {
-        Self { cas, mandatory, provider, clock, proven: OnceLock::new() }
+    pub(super) fn new(cas: Arc<ClientCas>, demand: Demand, provider: Arc<CryptoProvider>, clock: Clock) -> Self {
+        Self { cas, demand, provider, clock, proven: OnceLock::new() }
     }
 
     /// What the certificate proves; to be asked only after the handshake, which proves that the caller holds its key.
@@ -39,7 +48,7 @@ impl PeerVerifier {
 
 impl ClientCertVerifier for PeerVerifier {
     fn client_auth_mandatory(&self) -> bool {
-        self.mandatory
+        self.demand.certificate
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -54,7 +63,11 @@ impl ClientCertVerifier for PeerVerifier {
                 CertificateFault::Usage => CertificateError::InvalidPurpose,
             })
         };
-        let proven = self.cas.verify((end_entity, intermediates), self.clock.unix_time()).map_err(fault)?;
+        let proven = match self.cas.verify((end_entity, intermediates), self.clock.unix_time()) {
+            Ok(proven) => proven,
+            Err(_) if !self.demand.proof => return Ok(ClientCertVerified::assertion()),
+            Err(unproven) => return Err(fault(unproven)),
+        };
         // A second certificate on one connection would be renegotiation, which rustls does not do.
         self.proven.set(proven).map_err(|_| Error::General("a second client certificate".to_owned()))?;
         Ok(ClientCertVerified::assertion())

@@ -4,7 +4,7 @@ mod expect;
 mod report;
 mod suite;
 
-pub use expect::{Allow, Deny, DenyText, Expect, differences};
+pub use expect::{Allow, Deny, DenyText, Expect, Own, differences};
 pub use suite::{Case, DEFAULT_NOW, Suite};
 
 use std::io::Write;

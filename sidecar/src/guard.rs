@@ -9,7 +9,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,7 +18,10 @@ use tokio::time::{Instant, Sleep};
 /// What the next byte of a connection belongs to. Atomic only because hyper wants an upgraded connection to be `Send`;
 /// one thread uses it.
 #[derive(Debug, Default)]
-pub(crate) struct Phase(AtomicU8);
+pub(crate) struct Phase(AtomicU8, Ending);
+
+/// Whether the connection is to end where no request has begun.
+type Ending = AtomicBool;
 
 /// Nothing, or the first byte of a request head.
 const BETWEEN: u8 = 0;

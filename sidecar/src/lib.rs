@@ -8,6 +8,7 @@ mod admin;
 mod answer;
 mod body;
 mod connection;
+mod drain;
 mod guard;
 mod listener;
 mod proxy;
@@ -24,6 +25,7 @@ pub mod state;
 pub mod tls;
 
 pub use clock::Clock;
+pub use drain::{DrainTimes, Drained};
 pub use limits::Limits;
 pub use settings::Settings;
 pub use state::State;

@@ -126,6 +126,16 @@ pub const CLOSING: Duration = Duration::from_secs(5);
 /// What `Retry-After` says where configuration or keys are on their way, in seconds.
 pub const RETRY_AFTER: &str = "5";
 
+/// Still accepting after the drain began: what endpoints lag behind a pod that goes (`--drain-delay`).
+pub const DRAIN_DELAY: Duration = Duration::from_secs(5);
+/// For what is in flight after that: with the delay it is Kubernetes' `terminationGracePeriodSeconds` of 30 s.
+pub const DRAIN_FINISH: Duration = Duration::from_secs(25);
+/// A connection on which nothing happened for so long, once the port is closed, is closed: a new caller's first request has
+/// come by then, three round trips on a bad mobile link.
+pub const DRAIN_QUIET: Duration = Duration::from_secs(1);
+/// The longest `--drain-delay`: a longer one is a typing error.
+pub const DRAIN_DELAY_MOST: Duration = Duration::from_mins(10);
+
 /// How often the snapshot file is looked at: half of what a change may take to be in force leaves room for slow disks.
 pub const FILE_CHECK: Duration = Duration::from_millis(100);
 /// Connections to the admin port at once: the kubelet and a scraper use a handful.

@@ -1,14 +1,16 @@
 //! The listening socket: shared by all workers, with one bound on connections for all of them.
 
 use crate::connection;
+use crate::drain::Stage;
 use crate::limits::{ACCEPT_PAUSE, BACKLOG};
 use crate::proxy::Worker;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
@@ -25,16 +27,41 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts for ever. Beyond the bound connections wait in the kernel until one of ours ends.
+/// Accepts until the drain closes the port. Beyond the bound connections wait in the kernel until one of ours ends.
 pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, slots: Arc<Semaphore>) {
-    // The semaphore is never closed, so this ends only with its worker.
-    while let Ok(permit) = Arc::clone(&slots).acquire_owned().await {
-        match listener.accept().await {
-            Ok((stream, address)) => {
-                tokio::task::spawn_local(connection::serve(Rc::clone(&worker), stream, address, Slot(permit)));
-            }
-            // No descriptors, or a caller that was gone before we came: trying again at once would spin.
-            Err(_) => sleep(ACCEPT_PAUSE).await,
+    let _accepting = worker.drain.accepting();
+    let mut closing = pin!(worker.drain.reaches(Stage::Closing));
+    loop {
+        tokio::select! {
+            () = closing.as_mut() => break,
+            () = accept_one(&worker, &listener, &slots) => {}
         }
     }
+    take_in(&worker, listener, &slots);
+}
+
+async fn accept_one(worker: &Rc<Worker>, listener: &TcpListener, slots: &Arc<Semaphore>) {
+    // The semaphore is never closed.
+    let Ok(permit) = Arc::clone(slots).acquire_owned().await else { return };
+    match listener.accept().await {
+        Ok((stream, address)) => serve(worker, stream, address, permit),
+        // No descriptors, or a caller that was gone before we came: trying again at once would spin.
+        Err(_) => sleep(ACCEPT_PAUSE).await,
+    }
+}
+
+/// Accepts what the kernel accepted for us already: closing the socket would reset these callers.
+fn take_in(worker: &Rc<Worker>, listener: TcpListener, slots: &Arc<Semaphore>) {
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok(permit) = Arc::clone(slots).try_acquire_owned()
+        && let Ok((stream, address)) = listener.accept()
+    {
+        if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+            serve(worker, stream, address, permit);
+        }
+    }
+}
+
+fn serve(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
+    tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, address, Slot(permit)));
 }

@@ -15,6 +15,16 @@ pub enum Expect {
     Allow(Allow),
     /// It is refused.
     Deny(DenyText),
+    /// The proxy answers itself.
+    Own(Own),
+}
+
+/// What an answer of the proxy itself must have; what is left out is not looked at.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Own {
+    /// The status.
+    pub status: Option<u16>,
 }
 
 /// A refusal, in short or in full.
@@ -84,6 +94,10 @@ pub fn differences(case: &Case, answer: &Answer) -> Vec<String> {
             found.compare("effect", Some("allow"), &answer.effect);
             found.compare("rule", allow.rule.map(Some), &rule);
             allow_differences(&mut found, allow, case, answer);
+        }
+        Expect::Own(own) => {
+            found.compare("effect", Some("own"), &answer.effect);
+            found.compare("status", own.status, &answer.status);
         }
         Expect::Deny(deny) => {
             let deny = deny.full();

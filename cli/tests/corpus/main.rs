@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use cli::explain::Answer;
-use cli::test::{Case, Suite, differences, judge, with_host};
+use cli::test::{Case, Expect, Suite, differences, judge, with_host};
 use serde_json::Value;
 
 fn corpus() -> Vec<Suite> {
@@ -99,8 +99,8 @@ fn every_case_cites_its_source_and_refusals_come_first() {
                 at(&suite, case, "no source")
             );
             match case.expect {
-                cli::test::Expect::Allow(_) => grants_here += 1,
-                cli::test::Expect::Deny(_) => {
+                Expect::Allow(_) | Expect::Own(_) => grants_here += 1,
+                Expect::Deny(_) => {
                     assert_eq!(grants_here, 0, "{}", at(&suite, case, "a refusal below a grant"));
                     refusals += 1;
                 }

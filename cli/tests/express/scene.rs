@@ -96,7 +96,7 @@ impl Scene {
     }
 
     pub(crate) fn send(&self, request: &str) -> Response {
-        client::send(self.address, &self.caller, request.as_bytes()).unwrap()
+        client::send(self.address, Some(&self.caller), request.as_bytes()).unwrap()
     }
 
     pub(crate) fn get_without_certificate(&self, target: &str) -> std::io::Result<Response> {
@@ -109,7 +109,11 @@ impl Scene {
 
     fn get_as(&self, caller: Option<&Issued>, target: &str) -> std::io::Result<Response> {
         let config = client::config(&self.ca.der(), caller);
-        client::send(self.address, &config, format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes())
+        client::send(
+            self.address,
+            Some(&config),
+            format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes(),
+        )
     }
 
     pub(crate) fn app_directly(&self, request: &str) -> String {

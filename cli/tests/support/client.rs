@@ -45,12 +45,16 @@ pub(crate) fn config(server_ca: &CertificateDer<'static>, client: Option<&Issued
     })
 }
 
-/// Sends one request and reads its answer.
-pub(crate) fn send(address: SocketAddr, config: &Arc<ClientConfig>, head: &[u8]) -> std::io::Result<Response> {
-    let socket = TcpStream::connect(address)?;
+/// Sends one request, with TLS or without, and reads its answer.
+pub(crate) fn send(address: SocketAddr, tls: Option<&Arc<ClientConfig>>, head: &[u8]) -> std::io::Result<Response> {
+    let mut socket = TcpStream::connect(address)?;
     socket.set_read_timeout(Some(PATIENCE))?;
+    let Some(config) = tls else { return exchange(&mut socket, head) };
     let connection = ClientConnection::new(Arc::clone(config), "localhost".try_into().unwrap()).unwrap();
-    let mut stream = StreamOwned::new(connection, socket);
+    exchange(&mut StreamOwned::new(connection, socket), head)
+}
+
+fn exchange(stream: &mut (impl Read + Write), head: &[u8]) -> std::io::Result<Response> {
     stream.write_all(head)?;
     stream.flush()?;
     let mut bytes = Vec::new();

@@ -1,5 +1,6 @@
 //! Probes: whether the process lives, listens, and has something to decide with. Nothing secret, nothing that changes state.
 
+use crate::drain::Drain;
 use crate::limits::{ACCEPT_PAUSE, ADMIN_BUFFER, ADMIN_CONNECTIONS, ADMIN_TIMEOUT};
 use crate::state::State;
 use http::header::{CACHE_CONTROL, HeaderValue};
@@ -14,16 +15,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+/// What is told about.
+struct Site {
+    state: Arc<State>,
+    drain: Arc<Drain>,
+}
+
 /// Answers probes for ever.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
+pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, drain: Arc<Drain>) {
+    let site = Arc::new(Site { state, drain });
     let slots = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
     while let Ok(permit) = Arc::clone(&slots).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let state = Arc::clone(&state);
+                let site = Arc::clone(&site);
                 tokio::task::spawn_local(async move {
                     // A prober that is too slow has its answer: none.
-                    let _ = timeout(ADMIN_TIMEOUT, talk(stream, state)).await;
+                    let _ = timeout(ADMIN_TIMEOUT, talk(stream, site)).await;
                     drop(permit);
                 });
             }
@@ -32,9 +40,9 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-async fn talk(stream: TcpStream, state: Arc<State>) {
+async fn talk(stream: TcpStream, site: Arc<Site>) {
     let service = service_fn(move |request| {
-        let response = answer(&request, &state);
+        let response = answer(&request, &site);
         async move { Ok::<_, Infallible>(response) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
@@ -43,11 +51,12 @@ async fn talk(stream: TcpStream, state: Arc<State>) {
     let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
-fn answer(request: &Request<Incoming>, state: &State) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
         // The workers' sockets are bound before this thread starts.
         (&Method::GET | &Method::HEAD, "/livez" | "/startupz") => (StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") if state.is_ready() => (StatusCode::OK, "ok\n"),
+        (&Method::GET | &Method::HEAD, "/readyz") if site.drain.has_begun() => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        (&Method::GET | &Method::HEAD, "/readyz") if site.state.is_ready() => (StatusCode::OK, "ok\n"),
         (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "no policy is in force\n"),
         (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, "not found\n"),
         _ => (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n"),

@@ -5,14 +5,16 @@ mod peer;
 mod plaintext;
 mod transport;
 
+use crate::answer;
 use crate::body::Outgoing;
+use crate::drain;
 use crate::guard::{Guarded, Phase};
 use crate::limits;
 use crate::listener::Slot;
 use crate::proxy::Worker;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use arrival::Arrived;
 use peer::JudgedPeer;
@@ -36,6 +38,8 @@ pub(crate) struct Connection {
     phase: Arc<Phase>,
     tunnel: Cell<bool>,
     open: Cell<usize>,
+    /// Requests that it had.
+    turns: Cell<u64>,
     quiet_since: Cell<Instant>,
     end: Notify,
     idle: Duration,
@@ -54,6 +58,7 @@ impl Connection {
             self.phase.set_free();
         }
         self.open.set(self.open.get() + 1);
+        self.turns.set(self.turns.get() + 1);
         Turn(Rc::clone(self))
     }
 
@@ -65,6 +70,11 @@ impl Connection {
     /// Whether it was used for as long as `limits.connectionAge` lets it.
     pub(crate) fn is_old(&self) -> bool {
         Instant::now() >= self.old_from
+    }
+
+    /// How many requests it had; none while one is under way.
+    fn activity(&self) -> Option<u64> {
+        (self.open.get() == 0 && self.phase.is_between()).then_some(self.turns.get())
     }
 
     /// Takes no further request; what is under way may end.
@@ -103,6 +113,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: Socket
         phase,
         tunnel: Cell::new(false),
         open: Cell::new(0),
+        turns: Cell::new(0),
         quiet_since: Cell::new(Instant::now()),
         end: Notify::new(),
         idle: limits.idle,
@@ -114,29 +125,48 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: Socket
 
 type Io = TokioIo<Guarded<Transport>>;
 
-async fn answer(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
-    Ok(worker.answer(&connection, request).await)
+async fn respond(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
+    let mut response = worker.answer(&connection, request).await;
+    // In a tunnel the field has another meaning, and the end of it is its own.
+    if worker.drain.has_begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer::end_connection(&mut response, connection.is_h2);
+    }
+    Ok(response)
 }
 
 async fn serve_h1(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
     let idle = connection.idle;
-    let service = service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&connection), request));
+    let (local, shared) = (Rc::clone(&worker.drain), Rc::clone(&connection));
+    let service = service_fn(move |request| respond(Rc::clone(&worker), Rc::clone(&shared), request));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(limits::H1_BUFFER).half_close(false).keep_alive(true);
     // How a connection ended tells nothing that the requests on it did not: they were answered, or nobody is there.
-    let _ = builder.serve_connection(io, service).with_upgrades().await;
+    let mut serving = pin!(builder.serve_connection(io, service).with_upgrades());
+    tokio::select! {
+        _ = serving.as_mut() => return,
+        () = drain::quiet(&local, || connection.activity()) => connection.phase.end(),
+    }
+    // hyper's own graceful shutdown would drop a head of which it has read a part. This one ends where nothing has arrived,
+    // and one that has is answered, by an answer that closes.
+    let _ = serving.await;
 }
 
 async fn serve_h2(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
     let idle = connection.idle;
     connection.phase.set_free();
-    let shared = Rc::clone(&connection);
-    let service = service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&shared), request));
+    let (local, shared) = (Rc::clone(&worker.drain), Rc::clone(&connection));
+    let service = service_fn(move |request| respond(Rc::clone(&worker), Rc::clone(&shared), request));
     let mut serving = pin!(h2_builder().serve_connection(io, service));
     tokio::select! {
         _ = serving.as_mut() => return,
         () = connection.end.notified() => {}
         () = idle_for(&connection, idle) => {}
+        () = drain::goes_away(&local, || connection.turns.get() > 0) => {
+            serving.as_mut().graceful_shutdown();
+            // The drain has its own end for what is in flight.
+            let _ = serving.await;
+            return;
+        }
     }
     serving.as_mut().graceful_shutdown();
     let _ = timeout(limits::CLOSING, serving).await;

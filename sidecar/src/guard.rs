@@ -18,10 +18,10 @@ use tokio::time::{Instant, Sleep};
 /// What the next byte of a connection belongs to. Atomic only because hyper wants an upgraded connection to be `Send`;
 /// one thread uses it.
 #[derive(Debug, Default)]
-pub(crate) struct Phase(AtomicU8, Ending);
-
-/// Whether the connection is to end where no request has begun.
-type Ending = AtomicBool;
+pub(crate) struct Phase {
+    next: AtomicU8,
+    ending: AtomicBool,
+}
 
 /// Nothing, or the first byte of a request head.
 const BETWEEN: u8 = 0;
@@ -33,16 +33,26 @@ const FREE: u8 = 2;
 impl Phase {
     /// The next byte begins a request head.
     pub(crate) fn expect_head(&self) {
-        self.0.store(BETWEEN, Ordering::Relaxed);
+        self.next.store(BETWEEN, Ordering::Relaxed);
     }
 
     /// The next bytes are no request head.
     pub(crate) fn set_free(&self) {
-        self.0.store(FREE, Ordering::Relaxed);
+        self.next.store(FREE, Ordering::Relaxed);
+    }
+
+    /// Whether no byte of a request was read since the one before it.
+    pub(crate) fn is_between(&self) -> bool {
+        self.is(BETWEEN)
+    }
+
+    /// No further request is waited for: what has arrived is still read, and where that is nothing, reading ends.
+    pub(crate) fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     fn is(&self, phase: u8) -> bool {
-        self.0.load(Ordering::Relaxed) == phase
+        self.next.load(Ordering::Relaxed) == phase
     }
 }
 
@@ -109,7 +119,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let read = Pin::new(&mut this.inner).poll_read(cx, buffer);
         if read.is_ready() {
             if buffer.filled().len() > before && this.phase.is(BETWEEN) {
-                this.phase.0.store(HEAD, Ordering::Relaxed);
+                this.phase.next.store(HEAD, Ordering::Relaxed);
                 this.reading.rest();
             }
             return read;
@@ -117,6 +127,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         if this.phase.is(HEAD) {
             ready!(this.reading.poll_lost(cx, this.head));
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        // An answer that its caller has not taken yet would be cut off.
+        let is_written = this.writing.until.is_none();
+        if is_written && this.phase.is(BETWEEN) && this.phase.ending.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
         }
         Poll::Pending
     }
@@ -192,6 +207,18 @@ mod tests {
             phase.expect_head();
             assert!(tokio::time::timeout(HEAD_TIME * 2, ours.read_exact(&mut byte)).await.is_err());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_to_end_ends_between_requests_and_not_before_what_has_arrived() {
+        let (mut ours, mut theirs, phase) = pair();
+        let mut byte = [0];
+        theirs.write_all(b"x").await.unwrap();
+        phase.end();
+        assert_eq!(ours.read(&mut byte).await.unwrap(), 1);
+        assert!(tokio::time::timeout(HEAD_TIME / 2, ours.read(&mut byte)).await.is_err(), "a head has begun");
+        phase.expect_head();
+        assert_eq!(ours.read(&mut byte).await.unwrap(), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,13 +4,17 @@ use clap::Parser;
 use rustls_pki_types::CertificateDer;
 use sidecar::source::file;
 use sidecar::tls::certificates_in;
-use sidecar::{Clock, Limits, ServerCertificate, Settings, State, settings};
+use sidecar::limits::{DRAIN_DELAY, DRAIN_DELAY_MOST};
+use sidecar::{Clock, DrainTimes, Drained, Limits, Running, ServerCertificate, Settings, State, settings};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The command line, or a file that it names, cannot be used (clap's own code for a bad command line).
 const USAGE: u8 = 2;
@@ -47,6 +51,9 @@ struct Arguments {
     /// Where probes are answered
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// After SIGTERM: how long connections are still accepted while callers are told to go elsewhere [default: 5s]
+    #[arg(long, value_name = "DURATION")]
+    drain_delay: Option<String>,
 }
 
 /// The command line with everything read that it names.
@@ -54,6 +61,7 @@ struct Plan {
     snapshot: PathBuf,
     built_in_ca: Vec<CertificateDer<'static>>,
     settings: Settings,
+    drain: DrainTimes,
 }
 
 fn main() -> ExitCode {
@@ -80,6 +88,7 @@ fn read(arguments: Arguments, faults: &mut Vec<String>) -> Option<Plan> {
     let workers = arguments.workers.map_or_else(|| Some(settings::default_workers()), |text| worker_count(&text, faults));
     let certificate = noted("--cert, --key", ServerCertificate::from_files(&arguments.cert, &arguments.key), faults);
     let built_in_ca = arguments.client_ca.map_or(Some(Vec::new()), |path| noted("--client-ca", certificates_in(&path), faults));
+    let delay = arguments.drain_delay.map_or(Some(DRAIN_DELAY), |text| drain_delay(&text, faults));
     let (workers, admin) = (workers?, admin.map_or(Some(None), |admin| admin.map(Some))?);
     let settings = Settings {
         listen: listen?,
@@ -90,7 +99,8 @@ fn read(arguments: Arguments, faults: &mut Vec<String>) -> Option<Plan> {
         clock: Clock::System,
         limits: Limits::of_this_process(workers),
     };
-    Some(Plan { snapshot: arguments.snapshot, built_in_ca: built_in_ca?, settings })
+    let drain = DrainTimes { delay: delay?, ..DrainTimes::default() };
+    Some(Plan { snapshot: arguments.snapshot, built_in_ca: built_in_ca?, settings, drain })
 }
 
 fn parsed<T: FromStr<Err: Display>>(flag: &str, text: &str, faults: &mut Vec<String>) -> Option<T> {
@@ -106,11 +116,35 @@ fn worker_count(text: &str, faults: &mut Vec<String>) -> Option<usize> {
     None
 }
 
+fn drain_delay(text: &str, faults: &mut Vec<String>) -> Option<Duration> {
+    let delay = duration(text).filter(|delay| *delay <= DRAIN_DELAY_MOST);
+    if delay.is_none() {
+        faults.push(format!("--drain-delay: `{text}`: not a whole number with one of ms, s, m, h, at most 10m"));
+    }
+    delay
+}
+
+/// `[0-9]+(ms|s|m|h)`, one unit.
+fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.bytes().take_while(u8::is_ascii_digit).count())?;
+    let unit = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    Some(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(unit)?))
+}
+
 fn noted<T>(flag: &str, result: Result<T, impl Into<anyhow::Error>>, faults: &mut Vec<String>) -> Option<T> {
     result.map_err(|error| faults.push(in_full(flag, error))).ok()
 }
 
 fn run(plan: Plan) -> anyhow::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    // From here on SIGTERM drains; before, there is nothing to drain.
+    let terminate = runtime.block_on(async { signal(SignalKind::terminate()) })?;
     let state = Arc::new(State::new());
     let _watch = file::watch(&plan.snapshot, Arc::clone(&state), plan.built_in_ca, |outcome| match outcome {
         Ok(()) => say("snapshot in force"),
@@ -118,8 +152,23 @@ fn run(plan: Plan) -> anyhow::Result<()> {
     })?;
     let running = sidecar::start(plan.settings, state)?;
     say(&format!("listening on {}", running.address));
-    running.wait();
+    runtime.block_on(until_drained(terminate, &running, plan.drain));
+    running.stop();
     Ok(())
+}
+
+/// Waits for the first signal, then for the end of the drain or for the second.
+async fn until_drained(mut terminate: Signal, running: &Running, times: DrainTimes) {
+    // The stream of signals does not end before its runtime.
+    let _ = terminate.recv().await;
+    say("draining: accepting for a while longer, and telling callers to go elsewhere");
+    tokio::select! {
+        drained = running.drain(times) => match drained {
+            Drained::Whole => say("drained"),
+            Drained::Cut(count) => say(&format!("drained, but {count} connections did not end in time")),
+        },
+        _ = terminate.recv() => say("a second signal: ending at once"),
+    }
 }
 
 fn in_full(what: &str, error: impl Into<anyhow::Error>) -> String {

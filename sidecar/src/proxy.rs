@@ -4,6 +4,7 @@ use crate::answer::{self, Asked, OwnAnswer, Refusal};
 use crate::body::{Outgoing, Progress, Upload};
 use crate::clock::Clock;
 use crate::connection::Connection;
+use crate::drain;
 use crate::limits::{InForceLimits, Limits};
 use crate::request_id::RequestIds;
 use crate::state::{Configuration, InForce};
@@ -30,6 +31,7 @@ pub(crate) struct Worker {
     pub(crate) limits: Limits,
     pub(crate) state: Arc<ArcSwap<Configuration>>,
     pub(crate) tls: Arc<TlsParts>,
+    pub(crate) drain: Rc<drain::Local>,
     /// Sees a change by comparing one pointer, without touching a counter that other threads write.
     seen: RefCell<Cache<Arc<ArcSwap<Configuration>>, Arc<Configuration>>>,
     tokens: RefCell<TokenCache>,
@@ -39,7 +41,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(state: Arc<ArcSwap<Configuration>>, tls: Arc<TlsParts>, upstream: Rc<Upstream>, limits: Limits, clock: Clock) -> Self {
+    pub(crate) fn new(state: Arc<ArcSwap<Configuration>>, tls: Arc<TlsParts>, upstream: Rc<Upstream>, limits: Limits, clock: Clock, drain: Rc<drain::Local>) -> Self {
         Self {
             seen: RefCell::new(Cache::new(Arc::clone(&state))),
             tokens: RefCell::new(TokenCache::new(limits.token_cache)),
@@ -47,6 +49,7 @@ impl Worker {
             limits,
             state,
             tls,
+            drain,
             upstream,
             clock,
         }

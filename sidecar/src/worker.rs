@@ -1,6 +1,7 @@
 //! The threads of a proxy: each with a runtime, a cache and a pool of its own, so that requests share nothing.
 
 use crate::admin;
+use crate::drain::{Drain, DrainTimes, Drained, Local};
 use crate::listener;
 use crate::proxy::Worker;
 use crate::settings::Settings;
@@ -16,6 +17,9 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::LocalSet;
+
+/// More than a process can have, and still a number that all slots can be asked for at once by.
+const MOST_CONNECTIONS: usize = if Semaphore::MAX_PERMITS < u32::MAX as usize { Semaphore::MAX_PERMITS } else { u32::MAX as usize };
 
 /// Why a proxy does not start.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,10 @@ pub struct Running {
     /// Where probes are answered, if anywhere.
     pub admin: Option<SocketAddr>,
     stop: watch::Sender<bool>,
+    drain: Arc<Drain>,
+    slots: Arc<Semaphore>,
+    /// How many slots there are.
+    connections: usize,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -53,21 +61,33 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
     let (listener, address) = bind(listen)?;
     let admin = admin.map(bind).transpose()?;
     let (stop, stopped) = watch::channel(false);
-    let mut running = Running { address, admin: admin.as_ref().map(|(_, address)| *address), stop, threads: Vec::with_capacity(workers) };
+    let connections = limits.connections.min(MOST_CONNECTIONS);
+    let slots = Arc::new(Semaphore::new(connections));
+    let mut running = Running {
+        address,
+        admin: admin.as_ref().map(|(_, address)| *address),
+        stop,
+        drain: Drain::new(),
+        slots: Arc::clone(&slots),
+        connections,
+        threads: Vec::with_capacity(workers),
+    };
     let tls = Arc::new(TlsParts::new(certificate.into_inner(), clock));
-    let slots = Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS)));
     for number in 0..workers.max(1) {
         let listener = listener.try_clone().map_err(StartError::Worker)?;
         let (configuration, tls, slots, limits) = (Arc::clone(state.current()), Arc::clone(&tls), Arc::clone(&slots), limits.clone());
+        let drain = Arc::clone(&running.drain);
         let serve = async move |listener| {
             let upstream = Rc::new(Upstream::new(upstream, &limits));
-            let worker = Rc::new(Worker::new(configuration, tls, Rc::clone(&upstream), limits, clock));
-            tokio::join!(listener::accept(worker, listener, slots), upstream.sweep());
+            let drain = Local::new(drain);
+            let worker = Rc::new(Worker::new(configuration, tls, Rc::clone(&upstream), limits, clock, Rc::clone(&drain)));
+            tokio::join!(listener::accept(worker, listener, slots), upstream.sweep(), drain.follow());
         };
         running.spawn(&format!("worker-{number}"), listener, stopped.clone(), serve)?;
     }
     if let Some((listener, _)) = admin {
-        running.spawn("admin", listener, stopped, async move |listener| admin::serve(listener, state).await)?;
+        let drain = Arc::clone(&running.drain);
+        running.spawn("admin", listener, stopped, async move |listener| admin::serve(listener, state, drain).await)?;
     }
     Ok(running)
 }
@@ -78,6 +98,12 @@ fn bind(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), Star
 }
 
 impl Running {
+    /// Ends without loss: tells callers to go elsewhere, then accepts nothing more, and lets what is in flight end. Probes are
+    /// answered all the while; what is left ends with [`stop`](Self::stop). Not to be asked twice.
+    pub async fn drain(&self, times: DrainTimes) -> Drained {
+        self.drain.run(times, &self.slots, self.connections).await
+    }
+
     /// Stops: takes no further connections, ends those that are open, and waits for the threads.
     pub fn stop(mut self) {
         self.end();

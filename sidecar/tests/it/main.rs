@@ -9,6 +9,7 @@ mod bounds;
 mod decisions;
 mod framing;
 mod hygiene;
+mod modes;
 mod reload;
 mod support;
 mod upstream;

@@ -204,3 +204,45 @@ async fn an_http2_connection_that_is_no_longer_acceptable_ends() {
     assert_eq!(sender.send_request(request()).await.unwrap().status(), 403);
     assert!(tokio::time::timeout(std::time::Duration::from_secs(20), connection).await.is_ok());
 }
+
+/// The nth way to damage a file: cut, flipped, a piece doubled, a piece gone, emptied, another version, huge, other text.
+fn damaged(good: &[u8], number: usize) -> Vec<u8> {
+    // Weyl's sequence: every place is tried before one comes twice.
+    let place = number.wrapping_mul(2_654_435_761) % good.len();
+    let mut bytes = good.to_vec();
+    match number % 8 {
+        0 => bytes.truncate(place),
+        1 | 2 => bytes[place] ^= 1 << (number / 8 % 8),
+        3 => bytes.splice(place..place, good[..place].iter().copied()).for_each(drop),
+        4 => bytes.drain(place..(place + 9).min(good.len())).for_each(drop),
+        5 => bytes[place] = b'0' + u8::try_from(number / 8 % 10).unwrap(),
+        6 => bytes = String::from_utf8_lossy(good).replacen("\"format\":1", &format!("\"format\":{number}"), 1).into_bytes(),
+        _ if number % 200 == 7 => bytes.resize(policy::wire::MAX_SNAPSHOT_BYTES + 1, b' '),
+        _ => bytes = String::from_utf8_lossy(good).replacen("/orders/{id}", &"/**/".repeat(number % 3), 1).into_bytes(),
+    }
+    bytes
+}
+
+/// What is refused before a damaged file came is refused after it, and what passed passes.
+#[tokio::test]
+async fn a_thousand_damaged_files_open_nothing_and_close_nothing() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Mutual, app.address);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("snapshot.json");
+    let good = text(&snapshot(&body(TlsMode::Mutual), &proxy.signer.jwks()));
+    let client = proxy.client();
+    let mut refused = 0;
+    for number in 0..1000 {
+        replace(&path, damaged(good.as_bytes(), number));
+        refused += usize::from(file::load(&path, &proxy.state, std::slice::from_ref(&proxy.ca.certificate)).is_err());
+        assert!(proxy.state.is_ready(), "{number}");
+        if number % 20 == 0 {
+            assert_eq!(client.get("/orders/7", &[]).await.status, 401, "{number}");
+            assert_eq!(client.get("/other", &[]).await.status, 403, "{number}");
+            assert_eq!(client.get("/open/a", &[]).await.status, 200, "{number}");
+        }
+    }
+    assert!(refused > 900, "{refused} of 1000 were refused; the others say the same in other bytes");
+    assert!(app.seen().iter().all(|request| request.target == "/open/a"));
+}

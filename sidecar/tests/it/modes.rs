@@ -1,0 +1,181 @@
+//! What the modes of a policy change at the socket: TLS or not, Audit, limits, browsers.
+
+use crate::support::{App, Fixture, body, read_all};
+use bytes::Bytes;
+use http::Request;
+use policy::wire::{Body, Cors, Mode, TlsMode};
+use serde_json::Value;
+use std::net::SocketAddr;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+const GET: &[u8] = b"GET /open/x HTTP/1.1\r\nhost: orders.test\r\nconnection: close\r\n\r\n";
+
+async fn plaintext(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    read_all(&mut stream).await
+}
+
+fn with(mode: TlsMode, change: impl FnOnce(&mut Body)) -> Body {
+    let mut body = body(mode);
+    change(&mut body);
+    body
+}
+
+#[tokio::test]
+async fn permissive_takes_both_on_one_port() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Permissive, app.address);
+    let answer = plaintext(proxy.running.address, GET).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(app.last().header("x-forwarded-proto"), ["http"]);
+    assert_eq!(proxy.client().get("/open/x", &[]).await.status, 200);
+    assert_eq!(app.last().header("x-forwarded-proto"), ["https"]);
+    let internal = String::from_utf8_lossy(GET).replace("/open/x", "/internal");
+    assert!(plaintext(proxy.running.address, internal.as_bytes()).await.contains("certificate_missing"), "plaintext proves nothing");
+}
+
+#[tokio::test]
+async fn plaintext_speaks_http2_by_prior_knowledge() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Plaintext, app.address);
+    let stream = TcpStream::connect(proxy.running.address).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://orders.test/open/x").body(http_body_util::Empty::<Bytes>::new()).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+    assert!(proxy.client().connect(None).await.is_err(), "no TLS on a port without it");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_policy_would_no_longer_take_is_told_so_and_closed() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Permissive, app.address);
+    let mut stream = TcpStream::connect(proxy.running.address).await.unwrap();
+    let keep = String::from_utf8_lossy(GET).replace("connection: close\r\n", "");
+    stream.write_all(keep.as_bytes()).await.unwrap();
+    // The first answer is read before the policy changes.
+    let mut first = [0; 12];
+    tokio::io::AsyncReadExt::read_exact(&mut stream, &mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    proxy.apply(&body(TlsMode::Mutual));
+    stream.write_all(keep.as_bytes()).await.unwrap();
+    let rest = read_all(&mut stream).await;
+    assert!(rest.contains("HTTP/1.1 403") && rest.contains(r#""detail":"tls_mode""#) && rest.contains("connection: close"), "{rest}");
+    assert_eq!(app.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn audit_refuses_nothing_and_keeps_identity_honest() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Mutual, app.address);
+    proxy.apply(&with(TlsMode::Mutual, |body| body.mode = Mode::Audit));
+    let stranger = proxy.stranger();
+    let answer = stranger.get("/orders/7", &[("x-user", "mallory"), ("x_user", "mallory"), ("authorization", "Bearer nonsense")]).await;
+    assert_eq!(answer.status, 200, "no certificate, no token: told, and let pass");
+    let seen = app.last();
+    assert!(seen.header("x-user").is_empty() && seen.header("x_user").is_empty());
+    assert_eq!(seen.header("authorization"), ["Bearer nonsense"], "the token stays");
+    let answer = stranger.raw(b"GET //a/../b%2f HTTP/1.1\r\nhost: orders.test\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(app.last().target, "//a/../b%2f", "as it came");
+    let token = proxy.alice();
+    stranger.get("/orders/7", &[("authorization", &token)]).await;
+    assert_eq!(app.last().header("x-user"), ["alice"], "a token that verifies is told");
+    assert!(plaintext(proxy.running.address, GET).await.starts_with("HTTP/1.1 200"), "TLS as Permissive");
+    let large = "a".repeat(40_000);
+    assert_eq!(stranger.get("/open/x", &[("x-large", &large)]).await.status, 431, "limits hold");
+}
+
+#[tokio::test]
+async fn limits_are_those_of_the_policy() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Optional, app.address);
+    let change = |headers, body| with(TlsMode::Optional, |policy| (policy.limits.headers, policy.limits.body) = (headers, body));
+    let client = proxy.client();
+    let post = |length: usize| {
+        let request = Request::post("/open/x").header("host", "orders.test").body(Bytes::from(vec![b'a'; length]));
+        client.send(request.unwrap())
+    };
+    proxy.apply(&change(1024, 10));
+    assert_eq!((post(10).await.status.as_u16(), post(11).await.status.as_u16()), (200, 413));
+    let field = "a".repeat(1100);
+    assert_eq!(client.get("/open/x", &[("x-large", &field)]).await.status, 431);
+    proxy.apply(&change(4096, 20));
+    assert_eq!((post(11).await.status.as_u16(), post(21).await.status.as_u16()), (200, 413));
+    assert_eq!(client.get("/open/x", &[("x-large", &field)]).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_old_connection_takes_no_further_request() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Plaintext, app.address);
+    proxy.apply(&with(TlsMode::Plaintext, |body| body.limits.connection_age_ms = 0));
+    let keep = String::from_utf8_lossy(GET).replace("connection: close\r\n", "");
+    let answer = plaintext(proxy.running.address, keep.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"), "{answer}");
+}
+
+fn for_browsers(body: &mut Body) {
+    body.resource = Some("https://orders.test/api".into());
+    body.cors = Some(Cors {
+        origins: vec!["https://app.test".into()],
+        methods: vec!["PUT".into()],
+        headers: vec!["authorization".into()],
+        credentials: true,
+        max_age_seconds: 600,
+    });
+}
+
+#[tokio::test]
+async fn browsers_are_told_what_they_need() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Optional, app.address);
+    proxy.apply(&with(TlsMode::Optional, for_browsers));
+    let client = proxy.client();
+    let preflight = |origin: &str| {
+        let request = Request::options("/me").header("host", "orders.test").header("origin", origin).header("access-control-request-method", "PUT");
+        client.send(request.body(Bytes::new()).unwrap())
+    };
+    let answer = preflight("https://app.test").await;
+    assert_eq!(answer.status, 204);
+    for (name, wanted) in [
+        ("access-control-allow-origin", "https://app.test"),
+        ("access-control-allow-credentials", "true"),
+        ("access-control-allow-methods", "PUT"),
+        ("access-control-allow-headers", "authorization"),
+        ("access-control-max-age", "600"),
+        ("vary", "Origin"),
+    ] {
+        assert_eq!(answer.header(name), Some(wanted), "{name}");
+    }
+    assert_eq!(preflight("https://evil.test").await.status, 401, "an ordinary request without a token");
+    let refused = client.get("/me", &[("origin", "https://app.test")]).await;
+    assert_eq!((refused.code().as_str(), refused.header("access-control-allow-origin")), ("token_missing", Some("https://app.test")));
+    let passed = client.get("/open/x", &[("origin", "https://app.test")]).await;
+    assert_eq!((passed.status.as_u16(), passed.header("access-control-allow-origin")), (200, Some("https://app.test")));
+    let other = client.get("/open/x", &[("origin", "https://evil.test")]).await;
+    assert_eq!((other.header("access-control-allow-origin"), other.header("vary")), (None, Some("Origin")));
+}
+
+#[tokio::test]
+async fn the_metadata_document_leads_a_client_to_its_token() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Optional, app.address);
+    proxy.apply(&with(TlsMode::Optional, for_browsers));
+    let client = proxy.client();
+    let location = "https://orders.test/.well-known/oauth-protected-resource/api";
+    let refused = client.get("/me", &[]).await;
+    assert_eq!(refused.header("www-authenticate"), Some(format!(r#"Bearer realm="orders", resource_metadata="{location}""#).as_str()));
+    for path in ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/api"] {
+        let answer = client.get(path, &[]).await;
+        assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, Some("application/json")));
+        let document: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(document["resource"], "https://orders.test/api");
+        assert_eq!(document["authorization_servers"].as_array().map(Vec::len), Some(1));
+    }
+    assert_eq!(app.seen().len(), 0);
+}

@@ -104,7 +104,7 @@ impl Judged {
             let given = named.get(&*source.name).cloned().unwrap_or_default();
             let own = source.certificates.iter().flatten().map(|der| CertificateDer::from(der.clone()));
             let all: Vec<_> = own.chain(given).collect();
-            ClientCa::new(&source.name, source.certificates.is_none(), &all)
+            ClientCa::new(&source.name, source.certificates.is_none(), &all, &source.crls)
         };
         let cas = compiled.ruleset.tls().client_cas.iter().map(client_ca).collect::<Result<_, _>>()?;
         Ok(Self { compiled, keys, cas })

@@ -75,4 +75,22 @@ pub struct ClientCa {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub key: Option<String>,
+
+    /// The certificates of this authority that are revoked. With it, a certificate whose issuer has no list in date is
+    /// refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crl: Option<ConfigMapKey>,
+}
+
+/// A text in a ConfigMap of the policy's namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConfigMapKey {
+    /// The ConfigMap.
+    #[schemars(length(min = 1, max = 253))]
+    pub config_map_name: String,
+
+    /// The key in it.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
 }

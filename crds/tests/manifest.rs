@@ -131,6 +131,8 @@ fn required_fields_are_these() {
         "spec.selector.matchExpressions[].key",
         "spec.selector.matchExpressions[].operator",
         "spec.tls",
+        "spec.tls.clientCAs[].crl.configMapName",
+        "spec.tls.clientCAs[].crl.key",
         "spec.tls.clientCAs[].name",
         "spec.tls.mode",
     ];

@@ -3,14 +3,17 @@
 
 mod anchor;
 mod names;
+mod revocation;
 
 pub use anchor::{AnchorFault, check_anchor, public_key};
 pub use names::{identify, service_account};
+pub use revocation::{CrlFault, check_crl};
 
 use crate::peer::PeerCertificate;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use revocation::RevocationLists;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use std::time::Duration;
 use webpki::aws_lc_rs as algorithms;
@@ -33,12 +36,13 @@ pub static SIGNATURE_ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
 ];
 
 /// A certificate authority that may vouch for peers.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ClientCa {
     name: Box<str>,
     built_in: bool,
     anchors: Vec<TrustAnchor<'static>>,
     subjects: Vec<Vec<u8>>,
+    revocation: RevocationLists,
 }
 
 /// Why a client certificate proves nothing.
@@ -50,17 +54,26 @@ pub enum CertificateFault {
     /// No CA of the policy vouches for it now.
     #[error("no CA of the policy vouches for it")]
     Untrusted,
+    /// A revocation list of its CA names it, is out of date, or there is none of its issuer.
+    #[error("a revocation list names it, or none that is in date covers it")]
+    Revoked,
     /// Its extended key usage is absent or lacks clientAuth.
     #[error("its extended key usage lacks `clientAuth`")]
     Usage,
 }
 
 impl ClientCa {
-    /// A CA with its certificates.
+    /// A CA with its certificates and its revocation lists (RFC 5280, section 5), DER. Where it has lists, a certificate
+    /// whose issuer has none among them is refused: not known to be good is not good.
     ///
     /// # Errors
-    /// Where one of them is no certificate.
-    pub fn new(name: &str, built_in: bool, certificates: &[CertificateDer]) -> Result<Self, CertificateFault> {
+    /// Where one of them cannot be read.
+    pub fn new(
+        name: &str,
+        built_in: bool,
+        certificates: &[CertificateDer],
+        crls: &[Vec<u8>],
+    ) -> Result<Self, CertificateFault> {
         let anchor = |certificate: &CertificateDer| {
             webpki::anchor_from_trusted_cert(certificate)
                 .map(|anchor| anchor.to_owned())
@@ -68,7 +81,8 @@ impl ClientCa {
         };
         let anchors = certificates.iter().map(anchor).collect::<Result<Vec<_>, _>>()?;
         let subjects = certificates.iter().map(subject).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { name: name.into(), built_in, anchors, subjects })
+        let revocation = RevocationLists::new(crls).map_err(|_| CertificateFault::Malformed)?;
+        Ok(Self { name: name.into(), built_in, anchors, subjects, revocation })
     }
 
     /// Its name in the policy.
@@ -109,26 +123,41 @@ pub fn verify(
     let certificate = EndEntityCert::try_from(end_entity).map_err(|_| CertificateFault::Malformed)?;
     let (_, parsed) = X509Certificate::from_der(end_entity).map_err(|_| CertificateFault::Malformed)?;
     let now = UnixTime::since_unix_epoch(now);
-    let vouches = |ca: &&ClientCa| {
-        certificate
-            .verify_for_usage(
-                SIGNATURE_ALGORITHMS,
-                &ca.anchors,
-                intermediates,
-                now,
-                KeyUsage::client_auth(),
-                None,
-                None,
-            )
-            .is_ok()
-    };
-    let ca = cas.iter().find(vouches).ok_or(CertificateFault::Untrusted)?;
+    let ca = vouching(cas, &certificate, intermediates, now)?;
     // webpki takes an absent extension as any usage; a server's certificate without one must not call as a client.
     let for_clients = parsed.extended_key_usage().ok().flatten().is_some_and(|usage| usage.value.client_auth);
     if !for_clients {
         return Err(CertificateFault::Usage);
     }
     Ok(identity(&parsed, end_entity, ca, trust_domain))
+}
+
+/// The first CA that vouches for a certificate.
+fn vouching<'a>(
+    cas: &'a [ClientCa],
+    certificate: &EndEntityCert,
+    intermediates: &[CertificateDer],
+    now: UnixTime,
+) -> Result<&'a ClientCa, CertificateFault> {
+    let mut fault = CertificateFault::Untrusted;
+    for ca in cas {
+        let lists = ca.revocation.borrowed();
+        let verified = certificate.verify_for_usage(
+            SIGNATURE_ALGORITHMS,
+            &ca.anchors,
+            intermediates,
+            now,
+            KeyUsage::client_auth(),
+            revocation::options(&lists),
+            None,
+        );
+        match verified {
+            Ok(_) => return Ok(ca),
+            Err(error) if revocation::is_about(&error) => fault = CertificateFault::Revoked,
+            Err(_) => {}
+        }
+    }
+    Err(fault)
 }
 
 /// The identity that a certificate would prove, were it verified by `ca`: for tools that are told to believe it.

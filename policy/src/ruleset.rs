@@ -58,6 +58,8 @@ pub struct ClientCaSource {
     pub name: Box<str>,
     /// Its certificates in DER; none for the built-in CA, whose certificates are not part of a policy.
     pub certificates: Option<Vec<Vec<u8>>>,
+    /// Its revocation lists in DER.
+    pub crls: Vec<Vec<u8>>,
 }
 
 /// How paths are compared.

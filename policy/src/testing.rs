@@ -60,8 +60,8 @@ pub(crate) fn body(change: Value) -> Value {
         "tls": {
             "mode": "Optional", "minVersion": "1.2", "trustDomain": "cluster.local",
             "clientCas": [
-                {"name": "cluster", "builtIn": true, "certificates": []},
-                {"name": "partner", "builtIn": false, "certificates": ["AAAA"]},
+                {"name": "cluster", "builtIn": true, "certificates": [], "crls": []},
+                {"name": "partner", "builtIn": false, "certificates": ["AAAA"], "crls": []},
             ],
         },
         "issuers": [issuer(json!({}))],

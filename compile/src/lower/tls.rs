@@ -2,7 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use policy::certificate::check_crl;
 use policy::wire::{ClientCa, Tls, TlsMode, TlsVersion};
+
+use rustls_pki_types::CertificateRevocationListDer;
+use rustls_pki_types::pem::PemObject;
 
 use super::Context;
 use super::certificates;
@@ -21,7 +25,12 @@ pub(super) fn lower(context: &Context, sink: &mut Sink) -> Tls {
         client_cas.push(lowered);
     }
     if client_cas.is_empty() {
-        client_cas.push(ClientCa { name: DEFAULT_CA.to_owned(), built_in: true, certificates: Vec::new() });
+        client_cas.push(ClientCa {
+            name: DEFAULT_CA.to_owned(),
+            built_in: true,
+            certificates: Vec::new(),
+            crls: Vec::new(),
+        });
     }
     Tls {
         mode: match tls.mode {
@@ -49,7 +58,27 @@ fn client_ca(context: &Context, ca: &crds::ClientCa, pointer: &str, sink: &mut S
         _ => Vec::new(),
     };
     let certificates = certificates.iter().map(|certificate| STANDARD.encode(certificate)).collect();
-    ClientCa { name: ca.name.clone(), built_in: ca.built_in == Some(true), certificates }
+    let crls = ca.crl.as_ref().map(|source| revocation_lists(context, source, &format!("{pointer}/crl"), sink));
+    let crls = crls.unwrap_or_default().iter().map(|list| STANDARD.encode(list)).collect();
+    ClientCa { name: ca.name.clone(), built_in: ca.built_in == Some(true), certificates, crls }
+}
+
+fn revocation_lists(
+    context: &Context,
+    source: &crds::ConfigMapKey,
+    pointer: &str,
+    sink: &mut Sink,
+) -> Vec<CertificateRevocationListDer<'static>> {
+    let Some(pem) = context.text(&source.config_map_name, &source.key, pointer, sink) else { return Vec::new() };
+    let what = format!("{} of ConfigMap {}", quoted(&source.key), quoted(&source.config_map_name));
+    let lists = CertificateRevocationListDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let lists = lists.ok().filter(|lists| !lists.is_empty());
+    if lists.as_ref().is_none_or(|lists| lists.iter().any(|list| check_crl(list).is_err())) {
+        let hint =
+            "write revocation lists in PEM, each between `-----BEGIN X509 CRL-----` and `-----END X509 CRL-----`";
+        sink.error(&format!("{pointer}/key"), Code::BadCertificate, format!("{what} holds no revocation list"), hint);
+    }
+    lists.unwrap_or_default()
 }
 
 /// Under two names one anchor would leave open which of them vouched.

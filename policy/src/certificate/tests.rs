@@ -36,7 +36,7 @@ impl Made {
     }
 
     fn ca(&self, name: &str) -> ClientCa {
-        ClientCa::new(name, name == "cluster", std::slice::from_ref(&self.der)).unwrap()
+        ClientCa::new(name, name == "cluster", std::slice::from_ref(&self.der), &[]).unwrap()
     }
 }
 
@@ -231,7 +231,7 @@ fn what_is_no_certificate() {
         let der = CertificateDer::from(bytes.to_vec());
         assert_eq!(verify(&[root.ca("cluster")], DOMAIN, &der, &[], NOW), Err(CertificateFault::Malformed));
         assert_eq!(check_anchor(bytes), Err(AnchorFault::Malformed));
-        assert!(ClientCa::new("x", false, &[der]).is_err());
+        assert!(ClientCa::new("x", false, &[der], &[]).is_err());
     }
     let mut changed = made.der.to_vec();
     *changed.last_mut().unwrap() ^= 1;
@@ -280,4 +280,51 @@ fn one_key_is_one_authority() {
     assert_eq!(public_key(&one.der), public_key(&again.der));
     assert_ne!(public_key(&one.der), public_key(&Made::by(authority("one"), None).der));
     assert_eq!(public_key(b"x"), None);
+}
+
+fn list(ca: &Made, revoked: &[u64], until: i32) -> Vec<u8> {
+    let serial = |number: &u64| rcgen::RevokedCertParams {
+        serial_number: (*number).into(),
+        revocation_time: date_time_ymd(2026, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let params = rcgen::CertificateRevocationListParams {
+        this_update: date_time_ymd(2026, 1, 1),
+        next_update: date_time_ymd(until, 1, 1),
+        crl_number: 1_u64.into(),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.iter().map(serial).collect(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    params.signed_by(&Issuer::from_params(&ca.params, &ca.key)).unwrap().der().to_vec()
+}
+
+#[test]
+fn revocation_lists_cover_the_leaf_and_must_be_in_date() {
+    let mut params = authority("root");
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let mut other_params = authority("other");
+    other_params.key_usages = params.key_usages.clone();
+    let (root, other) = (Made::by(params, None), Made::by(other_params, None));
+    let mut leaf = leaf(vec![uri(WEB)]);
+    leaf.serial_number = Some(7_u64.into());
+    let made = Made::by(leaf, Some(&root));
+    let verdict = |lists: &[Vec<u8>]| {
+        let ca = ClientCa::new("cluster", true, std::slice::from_ref(&root.der), lists).unwrap();
+        verify(&[ca], DOMAIN, &made.der, &[], NOW).map(|peer| peer.ca.to_string())
+    };
+    let good = list(&root, &[8], 2040);
+    assert_eq!(verdict(&[]).as_deref(), Ok("cluster"));
+    assert_eq!(verdict(&[good.clone()]).as_deref(), Ok("cluster"));
+    for (lists, what) in [
+        (vec![list(&root, &[7], 2040)], "listed"),
+        (vec![list(&root, &[8], 2027)], "out of date"),
+        (vec![list(&other, &[], 2040)], "of another issuer only"),
+    ] {
+        assert_eq!(verdict(&lists), Err(CertificateFault::Revoked), "{what}");
+    }
+    assert_eq!(verdict(&[list(&other, &[], 2040), good]).as_deref(), Ok("cluster"), "one file, several lists");
+    assert!(ClientCa::new("x", false, &[], &[vec![0x30]]).is_err());
+    assert!(check_crl(&[0x30]).is_err() && check_crl(&list(&root, &[], 2040)).is_ok());
 }

@@ -172,7 +172,8 @@ fn tls(tls: &wire::Tls) -> Built<Tls> {
             |text: &String| STANDARD.decode(text).map_err(|_| at(format!("tls.clientCAs[{n}]"))(RulesetFault::Base64));
         let certificates =
             if ca.built_in { None } else { Some(ca.certificates.iter().map(decode).collect::<Built<Vec<_>>>()?) };
-        Ok(ClientCaSource { name: ca.name.as_str().into(), certificates })
+        let crls = ca.crls.iter().map(decode).collect::<Built<Vec<_>>>()?;
+        Ok(ClientCaSource { name: ca.name.as_str().into(), certificates, crls })
     };
     let client_cas = tls.client_cas.iter().enumerate().map(source).collect::<Built<Vec<_>>>()?;
     Ok(Tls { mode: tls.mode, min_version: tls.min_version, trust_domain: tls.trust_domain.as_str().into(), client_cas })

@@ -117,6 +117,8 @@ wire! {
         pub built_in: bool,
         /// Its certificates, DER in base64; none for the built-in one.
         pub certificates: Vec<String>,
+        /// Its revocation lists, DER in base64.
+        pub crls: Vec<String>,
     }
 }
 

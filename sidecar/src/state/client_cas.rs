@@ -23,6 +23,7 @@ struct Source {
     name: Box<str>,
     built_in: bool,
     certificates: Vec<CertificateDer<'static>>,
+    crls: Vec<Vec<u8>>,
 }
 
 impl ClientCas {
@@ -38,11 +39,11 @@ impl ClientCas {
                 Some(own) => own.iter().map(|der| CertificateDer::from(der.clone())).collect(),
             };
             let built_in = ca.certificates.is_none();
-            let usable = ClientCa::new(&ca.name, built_in, &certificates)
+            let usable = ClientCa::new(&ca.name, built_in, &certificates, &ca.crls)
                 .map_err(|source| ApplyError::ClientCa { name: ca.name.to_string(), source })?;
             made.hints.extend(usable.subjects().iter().cloned().map(DistinguishedName::from));
             made.cas.push(usable);
-            made.source.push(Source { name: ca.name.clone(), built_in, certificates });
+            made.source.push(Source { name: ca.name.clone(), built_in, certificates, crls: ca.crls.clone() });
         }
         Ok(made)
     }

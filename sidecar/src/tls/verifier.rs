@@ -60,6 +60,7 @@ impl ClientCertVerifier for PeerVerifier {
             Error::InvalidCertificate(match fault {
                 CertificateFault::Malformed => CertificateError::BadEncoding,
                 CertificateFault::Untrusted => CertificateError::UnknownIssuer,
+                CertificateFault::Revoked => CertificateError::Revoked,
                 CertificateFault::Usage => CertificateError::InvalidPurpose,
             })
         };

@@ -3,6 +3,7 @@
 use crate::support::{App, Ca, Client, Signer, body, eventually, snapshot};
 use policy::wire::TlsMode;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 fn sidecar() -> Command {
@@ -13,22 +14,65 @@ fn sidecar() -> Command {
 
 #[test]
 fn all_faults_are_told_at_once() {
-    let arguments = ["--snapshot", "/nowhere", "--listen", "x", "--upstream", "y", "--cert", "/nowhere.pem", "--key", "/nowhere.key", "--client-ca", "/nowhere.ca", "--workers", "0", "--admin", "z"];
+    let arguments = ["--snapshot", "/nowhere", "--listen", "x", "--upstream", "y", "--cert", "/nowhere.pem", "--key", "/nowhere.key", "--client-ca", "/nowhere.ca", "--workers", "0", "--admin", "z", "--drain-delay", "5"];
     let output = sidecar().args(arguments).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
-    for flag in ["--listen: `x`", "--upstream: `y`", "--cert, --key: `/nowhere.pem`", "--client-ca: `/nowhere.ca`", "--workers: `0`", "--admin: `z`"] {
+    for flag in ["--listen: `x`", "--upstream: `y`", "--cert, --key: `/nowhere.pem`", "--client-ca: `/nowhere.ca`", "--workers: `0`", "--admin: `z`", "--drain-delay: `5`"] {
         assert!(text.contains(flag), "{flag} in {text}");
     }
 }
 
-/// Ends the process, whatever becomes of the test.
-struct Child(std::process::Child);
+/// The binary at work, with files of its own; it ends whatever becomes of the test.
+pub(super) struct Process {
+    pub(super) child: std::process::Child,
+    /// What it says on standard error, from after the line that tells its address on.
+    pub(super) lines: Box<dyn Iterator<Item = String> + Send>,
+    pub(super) client: Client,
+    /// What it said before that.
+    first: String,
+    folder: tempfile::TempDir,
+    signer: Signer,
+}
 
-impl Drop for Child {
+impl Process {
+    /// Starts it without a snapshot, its standard output as given.
+    pub(super) fn start(app: SocketAddr, arguments: &[&str], stdout: Stdio) -> Self {
+        let (ca, signer) = (Ca::new("cluster"), Signer::new("k1"));
+        let server = ca.server();
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: String| {
+            std::fs::write(folder.path().join(name), content).unwrap();
+            folder.path().join(name)
+        };
+        let mut command = sidecar();
+        command.args(["--listen", "127.0.0.1:0", "--upstream", &app.to_string(), "--workers", "1"]).args(arguments);
+        command.arg("--cert").arg(file("cert.pem", pem("CERTIFICATE", &server.certificate)));
+        command.arg("--key").arg(file("key.pem", pem("PRIVATE KEY", server.key().secret_der())));
+        command.arg("--client-ca").arg(file("ca.pem", pem("CERTIFICATE", &ca.certificate)));
+        command.arg("--snapshot").arg(folder.path().join("snapshot.json"));
+        let mut child = command.stdout(stdout).spawn().unwrap();
+        let mut lines = Box::new(BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap));
+        let first = lines.next().unwrap();
+        let address = lines.next().unwrap().split_once("listening on ").unwrap().1.parse().unwrap();
+        let client = Client::new(address, &ca.certificate, Some(&ca.client("web/web")));
+        Self { child, lines, client, first, folder, signer }
+    }
+
+    /// Gives it the usual policy.
+    pub(super) async fn configure(&self) {
+        let snapshot = serde_json::to_string(&snapshot(&body(TlsMode::Mutual), &self.signer.jwks())).unwrap();
+        let new = self.folder.path().join("new");
+        std::fs::write(&new, snapshot).unwrap();
+        std::fs::rename(new, self.folder.path().join("snapshot.json")).unwrap();
+        eventually("the snapshot is in force", || async { self.client.get("/open/a", &[]).await.status == 200 }).await;
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -40,26 +84,8 @@ fn pem(label: &str, der: &[u8]) -> String {
 #[tokio::test]
 async fn it_serves_from_files_and_takes_a_snapshot_that_comes_later() {
     let app = App::start().await;
-    let (ca, signer) = (Ca::new("cluster"), Signer::new("k1"));
-    let server = ca.server();
-    let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str, content: String| {
-        std::fs::write(folder.path().join(name), content).unwrap();
-        folder.path().join(name)
-    };
-    let mut command = sidecar();
-    command.args(["--listen", "127.0.0.1:0", "--upstream", &app.address.to_string(), "--workers", "1"]);
-    command.arg("--cert").arg(file("cert.pem", pem("CERTIFICATE", &server.certificate)));
-    command.arg("--key").arg(file("key.pem", pem("PRIVATE KEY", server.key().secret_der())));
-    command.arg("--client-ca").arg(file("ca.pem", pem("CERTIFICATE", &ca.certificate)));
-    command.arg("--snapshot").arg(folder.path().join("snapshot.json"));
-    let mut child = Child(command.spawn().unwrap());
-    let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(lines.next().unwrap().contains("snapshot refused"));
-    let address = lines.next().unwrap().split_once("listening on ").unwrap().1.parse().unwrap();
-    let client = Client::new(address, &ca.certificate, Some(&ca.client("web/web")));
-    assert_eq!(client.get("/open/a", &[]).await.code(), "not_configured");
-    let snapshot = serde_json::to_string(&snapshot(&body(TlsMode::Mutual), &signer.jwks())).unwrap();
-    std::fs::rename(file("new", snapshot), folder.path().join("snapshot.json")).unwrap();
-    eventually("the snapshot is in force", || async { client.get("/open/a", &[]).await.status == 200 }).await;
+    let process = Process::start(app.address, &[], Stdio::null());
+    assert!(process.first.contains("snapshot refused"));
+    assert_eq!(process.client.get("/open/a", &[]).await.code(), "not_configured");
+    process.configure().await;
 }

@@ -7,6 +7,7 @@
 mod binary;
 mod bounds;
 mod decisions;
+mod drain;
 mod framing;
 mod hygiene;
 mod modes;

@@ -81,7 +81,7 @@ pub(crate) fn body(mode: TlsMode) -> Body {
             mode,
             min_version: TlsVersion::Tls12,
             trust_domain: "cluster.local".into(),
-            client_cas: vec![ClientCa { name: "cluster".into(), built_in: true, certificates: Vec::new() }],
+            client_cas: vec![ClientCa { name: "cluster".into(), built_in: true, certificates: Vec::new(), crls: Vec::new() }],
         },
         issuers: vec![issuer()],
         rules: vec![

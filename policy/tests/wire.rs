@@ -208,7 +208,10 @@ fn bodies_that_are_no_ruleset() {
             json!({"forward": {"headers": [{"name": "x-a", "value": {"claim": ""}, "format": "Json"}]}}),
             "forward.headers[0].claim",
         ),
-        (json!({"tls": {"clientCas": [{"name": "a", "builtIn": false, "certificates": ["?"], "crls": []}]}}), "tls.clientCAs[0]"),
+        (
+            json!({"tls": {"clientCas": [{"name": "a", "builtIn": false, "certificates": ["?"], "crls": []}]}}),
+            "tls.clientCAs[0]",
+        ),
         (
             json!({"tls": {"clientCas": [{"name": "a", "builtIn": true, "certificates": [], "crls": []}, {"name": "a", "builtIn": false, "certificates": [], "crls": []}]}}),
             "tls.clientCAs[1].name",

@@ -32,7 +32,7 @@ enum Command {
     Test(test::Args),
     /// Write the snapshot that `doorward-sidecar --snapshot` runs from
     Compile(snapshot::Args),
-    /// Write what is generated and committed
+    /// Write the CRD, its JSON Schema, or a completion script
     Generate(generate::Args),
     /// Make a token with a development key
     Token(token::Args),

@@ -1,8 +1,12 @@
-//! `doorward generate`: what is generated and committed.
+//! `doorward generate`: what is made from the types and the command line alone.
 
 use std::io::Write;
 
-use crate::output::Exit;
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::args::Cli;
+use crate::output::{Exit, write_json};
 
 /// What `generate` is given.
 #[derive(Debug, clap::Args)]
@@ -16,6 +20,14 @@ pub struct Args {
 enum What {
     /// The CustomResourceDefinition of ApiAuthPolicy, as `kubectl apply` takes it
     Crds,
+    /// The JSON Schema of ApiAuthPolicy, for editors
+    Schemas,
+    /// A completion script for bash
+    Bash,
+    /// A completion script for fish
+    Fish,
+    /// A completion script for zsh
+    Zsh,
 }
 
 /// Runs the command.
@@ -25,6 +37,14 @@ enum What {
 pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
     match args.what {
         What::Crds => out.write_all(crds::manifest()?.as_bytes())?,
+        What::Schemas => write_json(out, crds::spec_schema())?,
+        What::Bash => complete(Shell::Bash, out),
+        What::Fish => complete(Shell::Fish, out),
+        What::Zsh => complete(Shell::Zsh, out),
     }
     Ok(Exit::Ok)
+}
+
+fn complete(shell: Shell, out: &mut impl Write) {
+    clap_complete::generate(shell, &mut Cli::command(), "doorward", out);
 }

@@ -291,6 +291,11 @@ fn generated_crds_are_those_of_the_repository() {
     .unwrap();
     let workspace = Workspace(tempfile::tempdir().unwrap());
     assert_eq!(stdout(&workspace.run(&["generate", "crds"])), committed, "run `make generate`");
+    let schema: Value = serde_json::from_slice(&workspace.run(&["generate", "schemas"]).stdout).unwrap();
+    assert_eq!(schema.pointer("/properties/spec/type"), Some(&json!("object")));
+    for shell in ["bash", "fish", "zsh"] {
+        assert!(stdout(&workspace.run(&["generate", shell])).contains("explain"), "{shell}");
+    }
 }
 
 #[test]

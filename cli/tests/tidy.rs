@@ -76,8 +76,8 @@ fn every_source_file_is_declared() {
         let declares =
             |text: &&str| text.lines().any(|line| line.trim().strip_suffix(&format!("mod {name};")).is_some());
         let by_path = |text: &&str| text.contains("#[path") && text.contains(&format!("{name}.rs"));
-        let declared = parents.iter().filter_map(|parent| texts.get(parent.as_path())).any(|text| declares(&text));
-        assert!(declared || texts.values().any(|text| by_path(&text)), "{}: declared by no module", path.display());
+        let declared = parents.iter().filter_map(|parent| texts.get(parent.as_path())).any(declares);
+        assert!(declared || texts.values().any(by_path), "{}: declared by no module", path.display());
     }
 }
 

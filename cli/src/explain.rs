@@ -142,10 +142,13 @@ impl Judged {
                 let question = Question { ruleset, head, request: &canonical, peer: &peer, now: moment };
                 Answer::of_policy(&self.name(), explain(question, &mut authenticate), &sent)
             }
-            Err(reason) => match audit_unreadable(ruleset, head, &peer, moment, reason, &mut authenticate) {
-                Some(granted) => Answer::of_audited(&self.name(), granted, Vec::new(), &sent),
-                None => Answer::of_hygiene(reason),
-            },
+            Err(reason) => {
+                let audited = audit_unreadable(ruleset, head, &peer, moment, (reason, &limits), &mut authenticate);
+                match audited {
+                    Ok(granted) => Answer::of_audited(&self.name(), granted, Vec::new(), &sent),
+                    Err(reason) => Answer::of_hygiene(reason),
+                }
+            }
         };
         if authenticate.looked && now.is_none() {
             bail!("a token is looked at: give the time as `now`, such as \"2026-01-01T00:00:00Z\"");
@@ -154,7 +157,7 @@ impl Judged {
     }
 
     fn peer(&self, request: &Request) -> anyhow::Result<Peer> {
-        peer::read(request.peer.as_ref(), &self.cas, self.compiled.ruleset.tls(), request.now.map(Timestamp::from))
+        peer::read(request.peer.as_ref(), &self.cas, &self.compiled.ruleset, request.now.map(Timestamp::from))
     }
 
     /// An assumed identity needs a credential that stands for it.

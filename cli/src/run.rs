@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};
+use policy::wire::TlsMode;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sidecar::{ServerCertificate, Settings, State};
@@ -56,11 +57,11 @@ pub struct Source {
 }
 
 impl Source {
-    /// Compiles the files and puts the policy in force; warnings go to `out`.
+    /// Compiles the files and puts the policy in force; warnings go to `out`. Tells how connections are accepted.
     ///
     /// # Errors
     /// Where a file cannot be read, the policy is refused, or there is not exactly one. What was in force stays.
-    pub fn apply(&self, state: &State, out: &mut impl Write) -> anyhow::Result<()> {
+    pub fn apply(&self, state: &State, out: &mut impl Write) -> anyhow::Result<TlsMode> {
         let (policies, warnings) = load::load_usable(&self.files)?;
         write_diagnostics(out, &warnings)?;
         let [policy] = policies.as_slice() else {
@@ -80,7 +81,8 @@ impl Source {
         }
         let built_in_ca = built_in.and_then(|name| self.cas.get(name)).map_or(&[][..], Vec::as_slice);
         let snapshot = snapshot::of(&policies)?;
-        state.apply(&snapshot, built_in_ca).context("the policy cannot be put in force")
+        state.apply(&snapshot, built_in_ca).context("the policy cannot be put in force")?;
+        Ok(policy.body.tls.mode)
     }
 }
 
@@ -91,11 +93,13 @@ impl Source {
 pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
     let source = Source { files: args.files, cas: named_cas(&args.client_ca)? };
     let state = Arc::new(State::new());
-    source.apply(&state, &mut std::io::stderr())?;
+    let plaintext = source.apply(&state, &mut std::io::stderr())? == TlsMode::Plaintext;
     let certificate = match (&args.cert, &args.key) {
         (Some(cert), Some(key)) => server_certificate(&load::read(cert)?, &load::read(key)?)?,
         _ => {
-            writeln!(out, "no --cert: a throw-away certificate for localhost is used (curl needs -k)")?;
+            if !plaintext {
+                writeln!(out, "no --cert: a throw-away certificate for localhost is used (curl needs -k)")?;
+            }
             let names = Names { dns: vec!["localhost".to_owned()], ips: vec![args.listen.ip()], ..Names::default() };
             let issued = DevCa::new("throw-away CA")?.server(&names)?;
             server_certificate(&issued.certificate, &issued.key)?
@@ -106,9 +110,10 @@ pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
         settings.workers = workers.get();
     }
     let running = sidecar::start(settings, Arc::clone(&state))?;
+    let scheme = if plaintext { "http" } else { "https" };
     writeln!(
         out,
-        "listening on https://{}, forwarding to http://{}; stop with Ctrl-C",
+        "listening on {scheme}://{}, forwarding to http://{}; stop with Ctrl-C",
         running.address, args.upstream
     )?;
     out.flush()?;

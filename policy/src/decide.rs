@@ -11,7 +11,7 @@ use crate::keys::KeySet;
 use crate::peer::Peer;
 use crate::permit::Granted;
 use crate::reason::{Reason, TokenFault};
-use crate::request::{self, CanonicalRequest, Credential, RequestHead};
+use crate::request::{self, CanonicalRequest, Credential, RequestHead, SizeLimits};
 use crate::ruleset::{Rule, Ruleset};
 use crate::time::Timestamp;
 use crate::token::{self, Unproven, VerifiedToken};
@@ -92,25 +92,27 @@ pub fn explain<'a>(question: Question<'a>, authenticate: &mut impl Authenticate)
     Explained { decision: question.conclude(considered, authenticate), checks }
 }
 
-/// A request that could not be made canonical, before a policy in Audit: it passes as it came. None where the policy
-/// enforces, or where it is about limits, which always hold.
+/// A request that cannot be made canonical: before a policy in Audit it passes as it came.
+///
+/// # Errors
+/// Why it is refused: `reason` where the policy enforces, the limit where it is too large, for limits always hold.
 pub fn audit_unreadable<'a>(
     ruleset: &'a Ruleset,
     head: RequestHead<'a>,
     peer: &'a Peer,
     now: Timestamp,
-    reason: Reason,
+    (reason, limits): (Reason, &SizeLimits),
     authenticate: &mut impl Authenticate,
-) -> Option<Granted<'a>> {
-    let is_limit = matches!(reason, Reason::HeadersTooLarge | Reason::BodyTooLarge);
-    if !ruleset.audit || is_limit {
-        return None;
+) -> Result<Granted<'a>, Reason> {
+    if !ruleset.audit {
+        return Err(reason);
     }
+    limits.check(&head)?;
     let client = ruleset.addresses.client(peer, head.headers);
     let credential = request::credential(head.headers);
     let token = look_at_token(ruleset, peer, now, credential, authenticate).into_verified();
     let audited = Some(Refused { reason, rule: None, ruleset });
-    Some(Granted { rule: None, request: None, head, ruleset, peer, client, token, audited })
+    Ok(Granted { rule: None, request: None, head, ruleset, peer, client, token, audited })
 }
 
 /// What the policy says, before audit.
@@ -219,6 +221,11 @@ impl<'a> Question<'a> {
                 if !tried_out && !self.ruleset.audit {
                     return Decision::Refused(refused);
                 }
+                // A denied address cost no signature so far, and the identity is told whatever the denial.
+                let token = match token {
+                    TokenState::NotLookedAt if rule.needs_token() => self.look_at_token(authenticate),
+                    token => token,
+                };
                 let token = token.into_verified().filter(|_| rule.needs_token());
                 Decision::Granted(self.grant(Some(rule), token, Some(refused)))
             }

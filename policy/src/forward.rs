@@ -24,13 +24,14 @@ pub struct Exchange<'a> {
 #[must_use]
 pub fn removed(permit: &Permit, headers: &HeaderMap) -> Vec<HeaderName> {
     let named = named_by_connection(headers);
+    let told = Told::by_proxy(permit, headers);
     let goes = |name: &HeaderName| {
         names::is_hop_by_hop(name)
             || (named.contains(name) && !names::outlives_connection(name))
             || (*name == header::AUTHORIZATION && !permit.keeps_authorization())
             || (if permit.is_as_it_came() { is_identity(permit, name) } else { is_ours(permit, name) })
     };
-    headers.keys().filter(|name| goes(name)).cloned().collect()
+    headers.keys().filter(|name| goes(name) && !told.keeps(name)).cloned().collect()
 }
 
 /// The identity headers that the policy configures, with their values for this caller.

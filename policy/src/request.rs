@@ -12,9 +12,10 @@ pub use authority::Host;
 pub use credential::Credential;
 pub use path::{Segment, is_canonical};
 
+use crate::forward::names;
 use crate::reason::{BadRequest, Reason};
 use crate::ruleset::Paths;
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, HeaderName, Method, Uri, Version};
 use std::borrow::Cow;
 
 /// The head of a request as the HTTP library parsed it.
@@ -64,18 +65,15 @@ impl<'a> CanonicalRequest<'a> {
         if head_size(head) > limits.headers {
             return Err(Reason::HeadersTooLarge);
         }
-        let (request, length) = Self::unambiguous(head, paths).map_err(Reason::BadRequest)?;
+        let request = Self::unambiguous(head, paths).map_err(Reason::BadRequest)?;
         if !framing::expectation_is_usual(head.headers) {
             return Err(Reason::Expectation);
         }
-        if length.is_some_and(|length| length > limits.body) {
-            return Err(Reason::BodyTooLarge);
-        }
+        limits.check(head)?;
         Ok(request)
     }
 
-    /// The request, and the length of its body where the head tells it.
-    fn unambiguous(head: &RequestHead<'a>, paths: Paths) -> Result<(Self, Option<u64>), BadRequest> {
+    fn unambiguous(head: &RequestHead<'a>, paths: Paths) -> Result<Self, BadRequest> {
         if !is_forwardable(head.method) {
             return Err(BadRequest::Method);
         }
@@ -84,9 +82,10 @@ impl<'a> CanonicalRequest<'a> {
         let query = head.uri.query();
         path::check_query(query.unwrap_or_default())?;
         let host = authority::agreed(named, head)?;
-        let length = framing::content_length(head)?;
+        framing::content_length(head)?;
+        check_ours(head.headers)?;
         let credential = credential::read(head.headers)?;
-        Ok((Self { method: head.method, host, path, query, credential }, length))
+        Ok(Self { method: head.method, host, path, query, credential })
     }
 
     /// The method.
@@ -126,6 +125,29 @@ impl<'a> CanonicalRequest<'a> {
     pub fn credential(&self) -> Credential<'a> {
         self.credential
     }
+}
+
+impl SizeLimits {
+    /// Whether a head, and the body that it declares, are small enough; a length that cannot be read declares none.
+    ///
+    /// # Errors
+    /// [`Reason::HeadersTooLarge`], [`Reason::BodyTooLarge`].
+    pub fn check(&self, head: &RequestHead) -> Result<(), Reason> {
+        if head_size(head) > self.headers {
+            return Err(Reason::HeadersTooLarge);
+        }
+        match framing::content_length(head) {
+            Ok(Some(length)) if length > self.body => Err(Reason::BodyTooLarge),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Fields that are ours to set are ASCII: what two readers decode differently is not taken from anybody.
+fn check_ours(headers: &HeaderMap) -> Result<(), BadRequest> {
+    let is_ours = |name: &HeaderName| names::with_mapped(name.as_str(), names::is_ours);
+    let foreign = headers.iter().any(|(name, value)| value.as_bytes().iter().any(|byte| *byte > 0x7f) && is_ours(name));
+    if foreign { Err(BadRequest::Header) } else { Ok(()) }
 }
 
 fn head_size(head: &RequestHead) -> u64 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use policy::certificate::{ClientCa, identify, verify};
 use policy::peer::{Peer, PeerCertificate};
-use policy::ruleset::Tls;
+use policy::ruleset::{Ruleset, Tls};
 use policy::time::Timestamp;
 use policy::wire::TlsMode;
 use rustls_pki_types::CertificateDer;
@@ -16,9 +16,10 @@ use super::{PeerInput, PeerNames};
 pub(super) fn read(
     input: Option<&PeerInput>,
     cas: &[ClientCa],
-    tls: &Tls,
+    ruleset: &Ruleset,
     now: Option<Timestamp>,
 ) -> anyhow::Result<Peer> {
+    let tls = ruleset.tls();
     let none = PeerInput::default();
     let input = input.unwrap_or(&none);
     let certificate = match (&input.certificate, &input.identity) {
@@ -27,7 +28,7 @@ pub(super) fn read(
         (Some(pem), None) => verified(pem, cas, tls, now)?,
         (None, Some(names)) => Some(named(names, cas, tls)?),
         // Nobody gets so far under Mutual without a certificate: a verified caller that nobody knows.
-        (None, None) if tls.mode == TlsMode::Mutual => Some(PeerCertificate {
+        (None, None) if ruleset.accepts() == TlsMode::Mutual => Some(PeerCertificate {
             ca: cas.first().map(ClientCa::name).unwrap_or_default().into(),
             ..PeerCertificate::default()
         }),

@@ -50,7 +50,7 @@ pub fn watch(source: Source, state: Arc<State>) -> Watching {
 fn apply(source: &Source, state: &State) {
     let mut errors = std::io::stderr().lock();
     let said = match source.apply(state, &mut errors) {
-        Ok(()) => writeln!(errors, "the changed policy is in force"),
+        Ok(_) => writeln!(errors, "the changed policy is in force"),
         Err(error) => writeln!(errors, "{error:#}\nthe changed policy is refused; the one before stays in force"),
     };
     // There is nowhere left to report to when standard error is gone.

@@ -110,7 +110,8 @@ impl Runner {
     fn certificate(&self, request: &Request) -> Option<Issued> {
         let tls = &self.compiled.body.tls;
         let names = request.peer.as_ref().and_then(|peer| peer.identity.clone());
-        let nobody = (tls.mode == TlsMode::Mutual).then(PeerNames::default);
+        let demanded = self.compiled.ruleset.accepts() == TlsMode::Mutual;
+        let nobody = demanded.then(PeerNames::default);
         let names = names.or(nobody)?;
         let built_in =
             || tls.client_cas.iter().find(|ca| ca.built_in).or(tls.client_cas.first()).map(|ca| ca.name.clone());
@@ -204,6 +205,13 @@ fn compare(case: &Case, answer: &Answer, response: &Response) -> Vec<String> {
     let received = &response.body["headers"];
     for (name, value) in &forward.set {
         check(name, json!(value), received[name.as_str()].clone());
+    }
+    // What is removed is not there, but for what the proxy sets under the same name.
+    let ours =
+        ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-client-cert"];
+    let may_come = |name: &str| ours.contains(&name) || forward.set.iter().any(|(set, _)| set == name);
+    for name in forward.removed.iter().filter(|name| !may_come(name) && *name != "x-request-id") {
+        check(name, Value::Null, received[name.as_str()].clone());
     }
     if let cli::test::Expect::Allow(allow) = &case.expect {
         for (name, value) in &allow.headers {

@@ -3,7 +3,7 @@
 mod hidden;
 mod together;
 
-use policy::ruleset::{Template, is_forwardable_method, is_host_pattern};
+use policy::ruleset::{Template, TemplateError, is_forwardable_method, is_host_pattern};
 use policy::wire::{Rule, Tls};
 
 use super::sink::Sink;
@@ -33,7 +33,7 @@ pub(super) fn lower(context: &Context, tls: &Tls, sink: &mut Sink) -> Vec<Rule> 
 
 fn lower_one(context: &Context, tls: &Tls, rule: &crds::Rule, index: usize, sink: &mut Sink) -> Lowered {
     let pointer = format!("/spec/rules/{index}");
-    let template = template(&rule.path, &format!("{pointer}/path"), sink);
+    let template = template(&rule.path, context, &format!("{pointer}/path"), sink);
     for (index, method) in rule.methods.iter().enumerate() {
         check_method(method, &format!("{pointer}/methods/{index}"), sink);
     }
@@ -58,8 +58,10 @@ fn lower_one(context: &Context, tls: &Tls, rule: &crds::Rule, index: usize, sink
     }
 }
 
-fn template(path: &str, pointer: &str, sink: &mut Sink) -> Option<Template> {
-    match Template::parse(path) {
+fn template(path: &str, context: &Context, pointer: &str, sink: &mut Sink) -> Option<Template> {
+    let own = |template: &Template| context.policy.spec.resource.is_some() && template.is_metadata();
+    let parsed = Template::parse(path);
+    match parsed.and_then(|template| if own(&template) { Err(TemplateError::Reserved) } else { Ok(template) }) {
         Ok(template) => Some(template),
         Err(fault) => {
             sink.error(

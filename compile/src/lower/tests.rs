@@ -515,7 +515,10 @@ fn defaults_stand_in_the_body() {
     assert_eq!((body.policy.namespace.as_str(), body.policy.name.as_str()), ("shop", "orders"));
     assert_eq!((body.tls.mode, body.tls.min_version), (TlsMode::Optional, TlsVersion::Tls12));
     assert_eq!(body.tls.trust_domain, "cluster.local");
-    assert_eq!(body.tls.client_cas, [ClientCa { name: "cluster".into(), built_in: true, certificates: vec![], crls: vec![] }]);
+    assert_eq!(
+        body.tls.client_cas,
+        [ClientCa { name: "cluster".into(), built_in: true, certificates: vec![], crls: vec![] }]
+    );
     let issuer = &body.issuers[0];
     assert_eq!(
         issuer.algorithms,

@@ -15,6 +15,17 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// Whether a field stays as the proxy sent it.
+    pub(super) fn keeps(&self, name: &HeaderName) -> bool {
+        let kept = [
+            (X_FORWARDED_PROTO, &self.proto),
+            (X_FORWARDED_HOST, &self.host),
+            (X_FORWARDED_PORT, &self.port),
+            (X_REQUEST_ID, &self.request_id),
+        ];
+        kept.iter().any(|(kept, value)| kept == name && value.is_some())
+    }
+
     /// Reads the fields where the peer is a trusted proxy.
     pub(super) fn by_proxy(permit: &Permit, headers: &HeaderMap) -> Self {
         if !permit.client().by_proxy || permit.is_as_it_came() {

@@ -104,6 +104,9 @@ impl Ruleset {
         for (index, one) in body.rules.iter().enumerate() {
             let template = Template::parse(&one.path)
                 .map_err(|fault| at(format!("rules[{index}].path"))(RulesetFault::Template(fault)))?;
+            if body.resource.is_some() && template.is_metadata() {
+                return Err(at(format!("rules[{index}].path"))(RulesetFault::Template(TemplateError::Reserved)));
+            }
             rules.push(rule(one, index, &template, body)?);
             router
                 .add(template, index)

@@ -49,7 +49,9 @@ pub enum TemplateError {
     )]
     NotCanonical,
     /// Paths of the proxy itself.
-    #[error("paths below `/.doorward` and `/.well-known/oauth-protected-resource` are reserved")]
+    #[error(
+        "paths below `/.doorward`, and with `spec.resource` below `/.well-known/oauth-protected-resource`, are the proxy's own"
+    )]
     Reserved,
     /// Equal to another but for case.
     #[error("it differs from another template only in upper and lower case")]
@@ -100,14 +102,18 @@ impl Template {
         if names.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err(TemplateError::RepeatedParameter);
         }
-        let first = |position: usize, wanted: &str| match self.segments.get(position) {
-            Some(TemplateSegment::Literal(literal)) => literal.folded().eq(wanted.chars()),
-            _ => false,
+        let reserved = |segment: &TemplateSegment| match segment {
+            TemplateSegment::Literal(literal) => literal.folded().eq(".doorward".chars()),
+            TemplateSegment::Parameter(_) => false,
         };
-        if first(0, ".doorward") || (first(0, ".well-known") && first(1, "oauth-protected-resource")) {
-            return Err(TemplateError::Reserved);
-        }
-        Ok(())
+        if self.segments.first().is_some_and(reserved) { Err(TemplateError::Reserved) } else { Ok(()) }
+    }
+
+    /// Whether it is the metadata document's path or below it: the proxy's own where the policy has a `resource`.
+    #[must_use]
+    pub fn is_metadata(&self) -> bool {
+        let key = self.key(true);
+        key.strip_prefix(crate::metadata::WELL_KNOWN).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// A text that two templates share exactly when they match the same paths, parameter names apart; `folded` takes upper

@@ -6,8 +6,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: ## the whole idea on this machine, with commands to paste
-	@cargo build --locked --quiet --package cli
-	@target/debug/doorward demo
+	@cargo run --locked --quiet --package cli -- demo
 
 test: ## everything that CI runs; installs what it needs
 	@.ci/suites

@@ -14,7 +14,7 @@ use sidecar::{Running, Settings, State};
 
 use crate::dev::App;
 use crate::output::Exit;
-use crate::run::{self, Source, server_certificate, wait_for_signal};
+use crate::run::{self, Fingerprint, Source, StopSignal, server_certificate};
 use setup::Folder;
 use steps::steps;
 
@@ -53,14 +53,16 @@ pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
     let state = Arc::new(State::new());
     let source =
         Source { files: vec![folder.path("policy.yaml"), folder.path("login-keys.yaml")], cas: folder.built_in_ca() };
+    let seen = Fingerprint::of(&source);
     source.apply(&state, &mut std::io::stderr())?;
     let running = listen(args.listen, upstream, &folder, &state)?;
     let exit = if args.check {
         check::run(&steps(running.address.port()), &folder, &app, out)?
     } else {
+        let stop = StopSignal::listen()?;
         tell(out, &folder, running.address)?;
-        let watching = run::watch(source, Arc::clone(&state));
-        wait_for_signal()?;
+        let watching = run::watch(source, seen, Arc::clone(&state));
+        stop.wait();
         watching.stop();
         writeln!(out, "\nstopped; {} is removed", folder.root().display())?;
         Exit::Ok

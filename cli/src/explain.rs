@@ -49,6 +49,11 @@ impl Judge {
     /// # Errors
     /// Where keys or certificates cannot be read.
     pub fn new(policies: Vec<Compiled>, named: &NamedCas) -> anyhow::Result<Self> {
+        let has =
+            |name: &str| policies.iter().any(|policy| policy.body.tls.client_cas.iter().any(|ca| ca.name == name));
+        if let Some(name) = named.keys().find(|name| !has(name)) {
+            bail!("no policy has a CA `{name}`");
+        }
         let policies =
             policies.into_iter().map(|compiled| Judged::new(compiled, named)).collect::<anyhow::Result<_>>()?;
         Ok(Self { policies })
@@ -162,8 +167,9 @@ impl Judged {
 
     /// An assumed identity needs a credential that stands for it.
     fn stand_in(&self, request: &Request, headers: &mut HeaderMap) -> anyhow::Result<()> {
-        if request.identity.is_none() {
-            return Ok(());
+        let Some(identity) = &request.identity else { return Ok(()) };
+        if self.issuer_position(&identity.issuer).is_none() {
+            bail!("the policy has no issuer `{}`", identity.issuer);
         }
         if headers.contains_key(AUTHORIZATION) {
             bail!("give either an `identity` or an authorization header, not both");

@@ -48,6 +48,10 @@ impl std::error::Error for Refused {}
 /// # Errors
 /// Where a file cannot be read. What is wrong with its contents stands in the diagnostics.
 pub fn load(files: &[PathBuf]) -> anyhow::Result<Loaded> {
+    load_with(files, &Settings::default())
+}
+
+fn load_with(files: &[PathBuf], settings: &Settings) -> anyhow::Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut documents = Vec::new();
     for file in files {
@@ -62,7 +66,7 @@ pub fn load(files: &[PathBuf]) -> anyhow::Result<Loaded> {
     for document in others {
         let kind = document.value.get("kind").and_then(serde_json::Value::as_str);
         if kind.is_none_or(|kind| kind == "ApiAuthPolicy") {
-            let (compiled, found) = compile::compile(&document, &config_maps, &Settings::default());
+            let (compiled, found) = compile::compile(&document, &config_maps, settings);
             loaded.policies.extend(compiled);
             loaded.diagnostics.extend(found);
         } else {
@@ -78,7 +82,15 @@ pub fn load(files: &[PathBuf]) -> anyhow::Result<Loaded> {
 /// # Errors
 /// Where a file cannot be read, holds no policy, or a policy is refused ([`Refused`]).
 pub fn load_usable(files: &[PathBuf]) -> anyhow::Result<(Vec<Compiled>, Vec<Diagnostic>)> {
-    let loaded = load(files)?;
+    load_usable_with(files, &Settings::default())
+}
+
+/// As [`load_usable`], with other settings than the operator's defaults.
+///
+/// # Errors
+/// As [`load_usable`].
+pub fn load_usable_with(files: &[PathBuf], settings: &Settings) -> anyhow::Result<(Vec<Compiled>, Vec<Diagnostic>)> {
+    let loaded = load_with(files, settings)?;
     if loaded.is_refused() {
         return Err(Refused(loaded.diagnostics).into());
     }

@@ -11,7 +11,9 @@ use anyhow::{Context as _, ensure};
 use policy::wire::TlsMode;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use sidecar::{ServerCertificate, Settings, State};
+use sidecar::{Limits, ServerCertificate, Settings, State};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::dev::{DevCa, Names};
 use crate::explain::{NamedCas, named_cas};
@@ -19,7 +21,7 @@ use crate::load;
 use crate::output::{Exit, write_diagnostics};
 use crate::snapshot;
 
-pub use watch::watch;
+pub use watch::{Fingerprint, watch};
 
 /// What `run` is given.
 #[derive(Debug, clap::Args)]
@@ -62,7 +64,8 @@ impl Source {
     /// # Errors
     /// Where a file cannot be read, the policy is refused, or there is not exactly one. What was in force stays.
     pub fn apply(&self, state: &State, out: &mut impl Write) -> anyhow::Result<TlsMode> {
-        let (policies, warnings) = load::load_usable(&self.files)?;
+        let settings = compile::Settings { loopback_issuers: true, ..compile::Settings::default() };
+        let (policies, warnings) = load::load_usable_with(&self.files, &settings)?;
         write_diagnostics(out, &warnings)?;
         let [policy] = policies.as_slice() else {
             let names: Vec<_> = policies.iter().map(|policy| policy.body.policy.name.as_str()).collect();
@@ -93,6 +96,7 @@ impl Source {
 pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
     let source = Source { files: args.files, cas: named_cas(&args.client_ca)? };
     let state = Arc::new(State::new());
+    let seen = Fingerprint::of(&source);
     let plaintext = source.apply(&state, &mut std::io::stderr())? == TlsMode::Plaintext;
     let certificate = match (&args.cert, &args.key) {
         (Some(cert), Some(key)) => server_certificate(&load::read(cert)?, &load::read(key)?)?,
@@ -109,6 +113,8 @@ pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
     if let Some(workers) = args.workers {
         settings.workers = workers.get();
     }
+    settings.limits = Limits::of_this_process(settings.workers);
+    let stop = StopSignal::listen()?;
     let running = sidecar::start(settings, Arc::clone(&state))?;
     let scheme = if plaintext { "http" } else { "https" };
     writeln!(
@@ -117,8 +123,8 @@ pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
         running.address, args.upstream
     )?;
     out.flush()?;
-    let watching = watch(source, state);
-    wait_for_signal()?;
+    let watching = watch(source, seen, state);
+    stop.wait();
     watching.stop();
     running.stop();
     Ok(Exit::Ok)
@@ -133,21 +139,35 @@ pub fn server_certificate(chain: &str, key: &str) -> anyhow::Result<ServerCertif
     ServerCertificate::new(certificates(chain)?, key).context("the server's certificate cannot be used")
 }
 
-/// Waits for SIGINT or SIGTERM.
-///
-/// # Errors
-/// Where signals cannot be waited for.
-pub fn wait_for_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        Ok(())
-    })
+/// SIGINT and SIGTERM, heard from the moment that this is made: what is told to stop before it waits stops too.
+pub struct StopSignal {
+    runtime: Runtime,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignal {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// Where signals cannot be listened to.
+    pub fn listen() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let inside = runtime.enter();
+        let (interrupt, terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        drop(inside);
+        Ok(Self { runtime, interrupt, terminate })
+    }
+
+    /// Waits for either.
+    pub fn wait(mut self) {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+        });
+    }
 }
 
 /// The certificates of a PEM text.

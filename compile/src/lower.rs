@@ -29,11 +29,13 @@ use sink::Sink;
 pub struct Settings {
     /// The SPIFFE trust domain of the built-in CA.
     pub trust_domain: String,
+    /// Whether issuers on this machine may be `http:`, as only `doorward run` lets them.
+    pub loopback_issuers: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { trust_domain: "cluster.local".to_owned() }
+        Self { trust_domain: "cluster.local".to_owned(), loopback_issuers: false }
     }
 }
 

@@ -204,7 +204,7 @@ fn values_are_within_their_bounds() {
         (
             "[orders:read]",
             "[]",
-            "p.yaml:17:15: error[out_of_bounds]: spec.rules[0].require.scopes: is empty; leave the field out, or say what it lists",
+            "p.yaml:17:15: error[out_of_bounds]: spec.rules[0].require.scopes: is empty; say what it lists: empty never means everything",
         ),
         ("[orders:read]", "['']", "p.yaml:17:16: error[out_of_bounds]: spec.rules[0].require.scopes[0]: is empty"),
         (
@@ -220,7 +220,7 @@ fn values_are_within_their_bounds() {
         (
             "{matchLabels: {app: orders}}",
             "{}",
-            "p.yaml:5:13: error[out_of_bounds]: spec.selector: is empty; leave the field out, or say what it lists",
+            "p.yaml:5:13: error[out_of_bounds]: spec.selector: is empty; say what it lists: empty never means everything",
         ),
         (
             "    audiences",

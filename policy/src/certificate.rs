@@ -160,6 +160,16 @@ fn vouching<'a>(
     Err(fault)
 }
 
+/// When the first certificate of a chain ends, counted from 1970; none where one cannot be read.
+#[must_use]
+pub fn end_of(chain: &[CertificateDer]) -> Option<Duration> {
+    let end = |certificate: &CertificateDer| {
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        u64::try_from(parsed.validity().not_after.timestamp()).ok().map(Duration::from_secs)
+    };
+    chain.iter().map(end).collect::<Option<Vec<_>>>()?.into_iter().min()
+}
+
 /// The identity that a certificate would prove, were it verified by `ca`: for tools that are told to believe it.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use crate::request::{self, CanonicalRequest, Credential, RequestHead, SizeLimits
 use crate::ruleset::{Rule, Ruleset};
 use crate::time::Timestamp;
 use crate::token::{self, Unproven, VerifiedToken};
-use crate::wire::TlsMode;
+use crate::wire::{TlsMode, TlsVersion};
 use http::HeaderMap;
 use std::sync::Arc;
 
@@ -175,8 +175,9 @@ impl<'a> Question<'a> {
             TlsMode::Permissive => true,
             TlsMode::Plaintext => self.peer.plaintext,
         };
+        let recent = !self.peer.tls12 || tls.min_version == TlsVersion::Tls12;
         let vouched = |name: &str| tls.client_cas.iter().any(|ca| *ca.name == *name);
-        fits && self.peer.certificate.as_ref().is_none_or(|certificate| vouched(&certificate.ca))
+        fits && recent && self.peer.certificate.as_ref().is_none_or(|certificate| vouched(&certificate.ca))
     }
 
     fn client(self) -> Client {

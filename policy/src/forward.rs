@@ -104,7 +104,7 @@ fn named_by_connection(headers: &HeaderMap) -> HashSet<HeaderName> {
 
 fn is_ours(permit: &Permit, name: &HeaderName) -> bool {
     let by_name = |mapped: &str| names::is_ours(mapped) || names::is_always_removed(mapped);
-    names::with_mapped(name.as_str(), by_name) || is_identity(permit, name)
+    names::with_mapped(name.as_str(), by_name) || names::is_look_alike(name.as_str()) || is_identity(permit, name)
 }
 
 /// Whether an application could take the field for one that tells who calls.

@@ -12,6 +12,8 @@ pub struct Peer {
     pub certificate: Option<PeerCertificate>,
     /// Whether the connection is without TLS.
     pub plaintext: bool,
+    /// Whether the connection has TLS 1.2, the oldest that is spoken at all.
+    pub tls12: bool,
 }
 
 /// What a verified client certificate proves.
@@ -33,6 +35,6 @@ impl Peer {
     /// A peer at an address, an IPv4-mapped one taken as IPv4.
     #[must_use]
     pub fn at(address: IpAddr, certificate: Option<PeerCertificate>) -> Self {
-        Self { address: Some(address.to_canonical()), certificate, plaintext: false }
+        Self { address: Some(address.to_canonical()), certificate, ..Self::default() }
     }
 }

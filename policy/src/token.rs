@@ -6,6 +6,7 @@
 mod attributes;
 mod claims;
 mod envelope;
+mod weight;
 
 pub use envelope::{MAX_TOKEN_BYTES, algorithm};
 
@@ -109,16 +110,16 @@ impl VerifiedToken {
         &self.identity
     }
 
+    /// The bytes of memory that it keeps, estimated from above.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        weight::of(&self.identity)
+    }
+
     /// The position of its issuer in the policy.
     #[must_use]
     pub fn issuer(&self) -> usize {
         self.issuer
-    }
-
-    /// When it stops being good, leeway not counted.
-    #[must_use]
-    pub fn expires(&self) -> Option<Timestamp> {
-        self.times.expires()
     }
 
     /// When the person behind it logged in (`auth_time`, OpenID Connect Core, section 2).

@@ -113,6 +113,7 @@ fn answer(ruleset: &Ruleset, ask: &Ask) -> Answer {
         address: ask.address.map(|address| address.parse().unwrap()),
         certificate: ask.certificate.clone(),
         plaintext: false,
+        tls12: false,
     };
     let question = Question { ruleset, head, request: &request, peer: &peer, now: Timestamp::from_millis(NOW) };
     let mut judge = Judge { ruleset, token: ask.token.clone(), looked: 0 };

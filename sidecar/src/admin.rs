@@ -1,9 +1,11 @@
-//! Probes: whether the process lives, listens, and has something to decide with. Nothing secret, nothing that changes state.
+//! Probes and metrics: whether the process lives, listens, and has something to decide with, and what it did. Nothing secret,
+//! nothing that changes state.
 
 use crate::drain::Drain;
 use crate::limits::{ACCEPT_PAUSE, ADMIN_BUFFER, ADMIN_CONNECTIONS, ADMIN_TIMEOUT};
+use crate::metrics::{self, Metrics};
 use crate::state::State;
-use http::header::{CACHE_CONTROL, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -19,11 +21,12 @@ use tokio::time::{sleep, timeout};
 struct Site {
     state: Arc<State>,
     drain: Arc<Drain>,
+    metrics: Arc<Metrics>,
 }
 
-/// Answers probes for ever.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, drain: Arc<Drain>) {
-    let site = Arc::new(Site { state, drain });
+/// Answers for ever.
+pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, drain: Arc<Drain>, metrics: Arc<Metrics>) {
+    let site = Arc::new(Site { state, drain, metrics });
     let slots = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
     while let Ok(permit) = Arc::clone(&slots).acquire_owned().await {
         match listener.accept().await {
@@ -52,10 +55,15 @@ async fn talk(stream: TcpStream, site: Arc<Site>) {
 }
 
 fn answer(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
+    if let (&Method::GET | &Method::HEAD, "/metrics") = (request.method(), request.uri().path()) {
+        return metrics_of(site);
+    }
     let (status, text) = match (request.method(), request.uri().path()) {
         // The workers' sockets are bound before this thread starts.
         (&Method::GET | &Method::HEAD, "/livez" | "/startupz") => (StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") if site.drain.has_begun() => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        (&Method::GET | &Method::HEAD, "/readyz") if site.drain.has_begun() => {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+        }
         (&Method::GET | &Method::HEAD, "/readyz") if site.state.is_ready() => (StatusCode::OK, "ok\n"),
         (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "no policy is in force\n"),
         (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, "not found\n"),
@@ -64,5 +72,16 @@ fn answer(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn metrics_of(site: &Site) -> Response<Full<Bytes>> {
+    let Some(text) = metrics::text(&site.metrics) else {
+        let mut response = Response::new(Full::default());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        return response;
+    };
+    let mut response = Response::new(Full::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
     response
 }

@@ -138,7 +138,7 @@ impl Body for Upload {
 pub(crate) struct Outgoing {
     from: From,
     /// Ends the request's turn on its connection when the answer is through.
-    _turn: Turn,
+    pub(crate) turn: Turn,
 }
 
 enum From {
@@ -156,11 +156,18 @@ pub(crate) struct Download {
 
 impl Outgoing {
     pub(crate) fn ours(text: Bytes, turn: Turn) -> Self {
-        Self { from: From::Us(Some(text).filter(|text| !text.is_empty())), _turn: turn }
+        Self { from: From::Us(Some(text).filter(|text| !text.is_empty())), turn }
+    }
+
+    /// An answer of ours to HEAD: its fields, and nothing else. Over HTTP/1 hyper sees to it, over HTTP/2 it does not.
+    pub(crate) fn withhold(&mut self) {
+        if let From::Us(text) = &mut self.from {
+            *text = None;
+        }
     }
 
     pub(crate) fn of_app(download: Box<Download>, turn: Turn) -> Self {
-        Self { from: From::App(download), _turn: turn }
+        Self { from: From::App(download), turn }
     }
 }
 
@@ -202,10 +209,14 @@ impl Body for Outgoing {
     type Error = BodyFault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        match &mut self.from {
+        let polled = match &mut self.from {
             From::Us(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             From::App(download) => download.poll(cx),
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.turn.record.sent(frame.data_ref().map_or(0, Bytes::len));
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

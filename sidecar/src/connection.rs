@@ -8,13 +8,14 @@ mod transport;
 use crate::answer;
 use crate::body::Outgoing;
 use crate::drain;
+use crate::events::Record;
 use crate::guard::{Guarded, Phase};
 use crate::limits;
 use crate::listener::Slot;
 use crate::proxy::Worker;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use arrival::Arrived;
 use peer::JudgedPeer;
@@ -35,6 +36,7 @@ use transport::Transport;
 pub(crate) struct Connection {
     pub(crate) peer: JudgedPeer,
     pub(crate) is_h2: bool,
+    pub(crate) address: SocketAddr,
     phase: Arc<Phase>,
     tunnel: Cell<bool>,
     open: Cell<usize>,
@@ -49,17 +51,20 @@ pub(crate) struct Connection {
 }
 
 /// A request from its head to the end of its answer.
-pub(crate) struct Turn(Rc<Connection>);
+pub(crate) struct Turn {
+    connection: Rc<Connection>,
+    pub(crate) record: Record,
+}
 
 impl Connection {
     /// A request begins.
-    pub(crate) fn turn(self: &Rc<Self>) -> Turn {
+    pub(crate) fn turn(self: &Rc<Self>, record: Record) -> Turn {
         if !self.is_h2 {
             self.phase.set_free();
         }
         self.open.set(self.open.get() + 1);
         self.turns.set(self.turns.get() + 1);
-        Turn(Rc::clone(self))
+        Turn { connection: Rc::clone(self), record }
     }
 
     /// No request head will follow: what comes is another protocol.
@@ -85,7 +90,7 @@ impl Connection {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let connection = &self.0;
+        let connection = &self.connection;
         connection.open.set(connection.open.get().saturating_sub(1));
         if connection.is_h2 {
             connection.quiet_since.set(Instant::now());
@@ -100,7 +105,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: Socket
     // A connection that cannot be configured is as good as any other: it is only slower.
     let _ = stream.set_nodelay(true);
     let arriving = timeout(worker.limits.handshake, arrival::arrive(&worker, stream, address));
-    let Ok(Some(Arrived { transport, peer, is_h2 })) = arriving.await else { return };
+    let arrived = arriving.await.inspect_err(|_| worker.events.counters.handshake_failures.add(1));
+    let Ok(Some(Arrived { transport, peer, is_h2 })) = arrived else { return };
     let phase = Arc::new(Phase::default());
     let limits = {
         let policy = worker.state.load().in_force().ok().map(|in_force| in_force.ruleset.limits());
@@ -110,6 +116,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: Socket
     let connection = Rc::new(Connection {
         peer,
         is_h2,
+        address,
         phase,
         tunnel: Cell::new(false),
         open: Cell::new(0),
@@ -126,9 +133,15 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: Socket
 type Io = TokioIo<Guarded<Transport>>;
 
 async fn respond(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
+    let is_head = request.method() == Method::HEAD;
     let mut response = worker.answer(&connection, request).await;
+    if is_head {
+        response.body_mut().withhold();
+    }
+    let status = response.status();
+    response.body_mut().turn.record.answered(status);
     // In a tunnel the field has another meaning, and the end of it is its own.
-    if worker.drain.has_begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if worker.drain.has_begun() && status != StatusCode::SWITCHING_PROTOCOLS {
         answer::end_connection(&mut response, connection.is_h2);
     }
     Ok(response)
@@ -136,19 +149,24 @@ async fn respond(worker: Rc<Worker>, connection: Rc<Connection>, request: Reques
 
 async fn serve_h1(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
     let idle = connection.idle;
-    let (local, shared) = (Rc::clone(&worker.drain), Rc::clone(&connection));
+    let (local, events, shared) = (Rc::clone(&worker.drain), Rc::clone(&worker.events), Rc::clone(&connection));
     let service = service_fn(move |request| respond(Rc::clone(&worker), Rc::clone(&shared), request));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(limits::H1_BUFFER).half_close(false).keep_alive(true);
     // How a connection ended tells nothing that the requests on it did not: they were answered, or nobody is there.
     let mut serving = pin!(builder.serve_connection(io, service).with_upgrades());
-    tokio::select! {
-        _ = serving.as_mut() => return,
-        () = drain::quiet(&local, || connection.activity()) => connection.phase.end(),
+    let served = tokio::select! {
+        served = serving.as_mut() => served,
+        () = drain::quiet(&local, || connection.activity()) => {
+            // hyper's own graceful shutdown would drop a head of which it has read a part. This one ends where nothing has
+            // arrived, and what has is answered, by an answer that closes.
+            connection.phase.end();
+            serving.await
+        }
+    };
+    if served.is_err_and(|error| error.is_parse()) {
+        events.counters.parser_refused.add(1);
     }
-    // hyper's own graceful shutdown would drop a head of which it has read a part. This one ends where nothing has arrived,
-    // and one that has is answered, by an answer that closes.
-    let _ = serving.await;
 }
 
 async fn serve_h2(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {

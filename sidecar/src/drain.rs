@@ -61,8 +61,8 @@ pub(crate) struct Drain {
 }
 
 impl Drain {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { stage: watch::Sender::new(Stage::Serving), accepting: watch::Sender::new(0) })
+    pub(crate) fn new(workers: usize) -> Arc<Self> {
+        Arc::new(Self { stage: watch::Sender::new(Stage::Serving), accepting: watch::Sender::new(workers) })
     }
 
     /// Whether callers are to go elsewhere.
@@ -131,8 +131,8 @@ impl Local {
         Reaches { local: Rc::clone(self), stage, number, waker: None }
     }
 
+    /// To be asked once, by the worker that accepts on this thread.
     pub(crate) fn accepting(self: &Rc<Self>) -> Accepting {
-        self.shared.accepting.send_modify(|count| *count += 1);
         Accepting(Rc::clone(self))
     }
 }
@@ -216,7 +216,7 @@ mod tests {
     async fn stages_wake_those_who_wait_and_are_seen_by_those_who_come_later() {
         LocalSet::new()
             .run_until(async {
-                let shared = Drain::new();
+                let shared = Drain::new(1);
                 let local = Local::new(Arc::clone(&shared));
                 let follower = Rc::clone(&local);
                 tokio::task::spawn_local(async move { follower.follow().await });
@@ -246,7 +246,7 @@ mod tests {
     async fn it_is_over_when_the_last_connection_ends_but_not_before_the_last_worker_stopped_accepting() {
         LocalSet::new()
             .run_until(async {
-                let shared = Drain::new();
+                let shared = Drain::new(1);
                 let local = Local::new(Arc::clone(&shared));
                 let accepting = local.accepting();
                 let slots = Arc::new(Semaphore::new(3));

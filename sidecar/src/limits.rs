@@ -121,6 +121,8 @@ pub const PLAINTEXT_LINGER: Duration = Duration::from_secs(1);
 pub const PLAINTEXT_DRAIN: usize = 64 * 1024;
 /// Between two looks at the first bytes of a plaintext connection that may become HTTP/2.
 pub const PREFACE_PAUSE: Duration = Duration::from_millis(10);
+/// So long before its certificate's end a connection takes no further request: time for the caller to come again.
+pub const CERTIFICATE_MARGIN: Duration = Duration::from_secs(60);
 /// For the open streams of a connection that is to end.
 pub const CLOSING: Duration = Duration::from_secs(5);
 /// What `Retry-After` says where configuration or keys are on their way, in seconds.
@@ -135,6 +137,24 @@ pub const DRAIN_FINISH: Duration = Duration::from_secs(25);
 pub const DRAIN_QUIET: Duration = Duration::from_secs(1);
 /// The longest `--drain-delay`: a longer one is a typing error.
 pub const DRAIN_DELAY_MOST: Duration = Duration::from_mins(10);
+
+/// Bytes of access log that a worker gathers before it hands them over: some 100 lines for one wake-up and one write, and half
+/// of what a pipe takes at once (pipe(7)).
+pub const LOG_BATCH: usize = 32 * 1024;
+/// Batches that wait for the thread that writes: 1 MiB in all, 3,000 lines.
+pub const LOG_QUEUE: usize = 32;
+/// How long a line may wait for others: nobody who reads along sees it.
+pub const LOG_FLUSH: Duration = Duration::from_millis(50);
+/// Between two attempts to tell how many lines were dropped.
+pub const LOG_RETRY: Duration = Duration::from_millis(250);
+/// At the end, for the lines that are not written yet.
+pub const LOG_LINGER: Duration = Duration::from_secs(1);
+/// Bytes of a path in the access log; with the query gone, templates and identifiers fit.
+pub const LOG_PATH: usize = 256;
+/// Bytes of a host in the access log: one label of the longest kind.
+pub const LOG_HOST: usize = 64;
+/// Bytes of a method in the access log: the longest that is registered has 17.
+pub const LOG_METHOD: usize = 20;
 
 /// How often the snapshot file is looked at: half of what a change may take to be in force leaves room for slow disks.
 pub const FILE_CHECK: Duration = Duration::from_millis(100);

@@ -2,6 +2,7 @@
 
 use crate::connection;
 use crate::drain::Stage;
+use crate::events::Events;
 use crate::limits::{ACCEPT_PAUSE, BACKLOG};
 use crate::proxy::Worker;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -15,7 +16,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 /// One connection's place among those that may be open at once; free again when it is dropped.
-pub(crate) struct Slot(#[expect(dead_code, reason = "held, never looked at")] OwnedSemaphorePermit);
+pub(crate) struct Slot {
+    events: Rc<Events>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.events.counters.closed.add(1);
+    }
+}
 
 /// Binds without `SO_REUSEPORT`: no other process may take a share of the connections to a protected port.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
@@ -63,5 +73,7 @@ fn take_in(worker: &Rc<Worker>, listener: TcpListener, slots: &Arc<Semaphore>) {
 }
 
 fn serve(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
-    tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, address, Slot(permit)));
+    worker.events.counters.opened.add(1);
+    let slot = Slot { events: Rc::clone(&worker.events), _permit: permit };
+    tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, address, slot));
 }

@@ -2,10 +2,10 @@
 
 use clap::Parser;
 use rustls_pki_types::CertificateDer;
+use sidecar::limits::{DRAIN_DELAY, DRAIN_DELAY_MOST};
 use sidecar::source::file;
 use sidecar::tls::certificates_in;
-use sidecar::limits::{DRAIN_DELAY, DRAIN_DELAY_MOST};
-use sidecar::{Clock, DrainTimes, Drained, Limits, Running, ServerCertificate, Settings, State, settings};
+use sidecar::{AccessLog, Clock, DrainTimes, Drained, Limits, Running, ServerCertificate, Settings, State, settings};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
@@ -54,6 +54,18 @@ struct Arguments {
     /// After SIGTERM: how long connections are still accepted while callers are told to go elsewhere [default: 5s]
     #[arg(long, value_name = "DURATION")]
     drain_delay: Option<String>,
+    /// One line for every request, on standard output
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Json)]
+    access_log: LogFormat,
+}
+
+/// How requests are logged.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LogFormat {
+    /// Not at all
+    Off,
+    /// As JSON
+    Json,
 }
 
 /// The command line with everything read that it names.
@@ -85,9 +97,11 @@ fn read(arguments: Arguments, faults: &mut Vec<String>) -> Option<Plan> {
     let listen = parsed("--listen", &arguments.listen, faults);
     let upstream = parsed("--upstream", &arguments.upstream, faults);
     let admin = arguments.admin.map(|text| parsed("--admin", &text, faults));
-    let workers = arguments.workers.map_or_else(|| Some(settings::default_workers()), |text| worker_count(&text, faults));
+    let workers =
+        arguments.workers.map_or_else(|| Some(settings::default_workers()), |text| worker_count(&text, faults));
     let certificate = noted("--cert, --key", ServerCertificate::from_files(&arguments.cert, &arguments.key), faults);
-    let built_in_ca = arguments.client_ca.map_or(Some(Vec::new()), |path| noted("--client-ca", certificates_in(&path), faults));
+    let built_in_ca =
+        arguments.client_ca.map_or(Some(Vec::new()), |path| noted("--client-ca", certificates_in(&path), faults));
     let delay = arguments.drain_delay.map_or(Some(DRAIN_DELAY), |text| drain_delay(&text, faults));
     let (workers, admin) = (workers?, admin.map_or(Some(None), |admin| admin.map(Some))?);
     let settings = Settings {
@@ -98,6 +112,10 @@ fn read(arguments: Arguments, faults: &mut Vec<String>) -> Option<Plan> {
         admin,
         clock: Clock::System,
         limits: Limits::of_this_process(workers),
+        access_log: match arguments.access_log {
+            LogFormat::Off => AccessLog::Off,
+            LogFormat::Json => AccessLog::stdout(),
+        },
     };
     let drain = DrainTimes { delay: delay?, ..DrainTimes::default() };
     Some(Plan { snapshot: arguments.snapshot, built_in_ca: built_in_ca?, settings, drain })

@@ -5,6 +5,7 @@ use crate::body::{Outgoing, Progress, Upload};
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::drain;
+use crate::events::{Events, Record};
 use crate::limits::{InForceLimits, Limits};
 use crate::request_id::RequestIds;
 use crate::state::{Configuration, InForce};
@@ -32,6 +33,7 @@ pub(crate) struct Worker {
     pub(crate) state: Arc<ArcSwap<Configuration>>,
     pub(crate) tls: Arc<TlsParts>,
     pub(crate) drain: Rc<drain::Local>,
+    pub(crate) events: Rc<Events>,
     /// Sees a change by comparing one pointer, without touching a counter that other threads write.
     seen: RefCell<Cache<Arc<ArcSwap<Configuration>>, Arc<Configuration>>>,
     tokens: RefCell<TokenCache>,
@@ -41,15 +43,17 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(state: Arc<ArcSwap<Configuration>>, tls: Arc<TlsParts>, upstream: Rc<Upstream>, limits: Limits, clock: Clock, drain: Rc<drain::Local>) -> Self {
+    pub(crate) fn new(state: Arc<ArcSwap<Configuration>>, tls: Arc<TlsParts>, upstream: Rc<Upstream>, limits: Limits, clock: Clock, told: Told) -> Self {
+        let Told { drain, events } = told;
         Self {
             seen: RefCell::new(Cache::new(Arc::clone(&state))),
-            tokens: RefCell::new(TokenCache::new(limits.token_cache)),
+            tokens: RefCell::new(TokenCache::new(limits.token_cache, Arc::clone(&events.counters))),
             ids: RequestIds::new(),
             limits,
             state,
             tls,
             drain,
+            events,
             upstream,
             clock,
         }
@@ -57,19 +61,26 @@ impl Worker {
 
     /// Answers a request: with the application's answer, or with why there is none.
     pub(crate) async fn answer(&self, connection: &Rc<Connection>, mut request: Request<Incoming>) -> Response<Outgoing> {
-        let turn = connection.turn();
         let asked = Asked::by(request.headers(), connection.is_h2);
         let id = self.ids.next();
         let client_side = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
-        let Verdict { course, limits, browsers } = self.decide(connection, &head, &id);
+        let turn = connection.turn(self.events.begin(&head, &id, connection.address.ip()));
+        let record = &turn.record;
+        let Verdict { course, limits, browsers } = self.decide(connection, &head, &id, record);
         let arrival = match course {
-            Course::Own(own) => return answer::own(own, &id, turn),
-            Course::Refuse(refusal) => Err(refusal),
+            Course::Own(own) => {
+                record.own();
+                return answer::own(own, &id, turn);
+            }
+            Course::Refuse(refusal) => {
+                record.denied(refusal.reason);
+                Err(refusal)
+            }
             Course::Forward(outbound) => {
                 let progress = Progress::new(limits.idle);
                 let upload = Upload::new(body, limits.size.body, Rc::clone(&progress));
-                self.upstream.send(*outbound, upload, progress, limits.request).await.map_err(Refusal::from)
+                self.upstream.send(*outbound, upload, progress, limits.request).await.inspect_err(|reason| record.failed(*reason)).map_err(Refusal::from)
             }
         };
         let mut response = match arrival {
@@ -89,7 +100,7 @@ impl Worker {
         if let Some(Ok(in_force)) = browsers.as_ref().map(|configuration| configuration.in_force()) {
             in_force.ruleset.tell_browsers(&head.headers, response.headers_mut());
         }
-        if connection.is_old() {
+        if connection.is_old() || connection.peer.ends_soon(self.clock) {
             connection.close();
             answer::end_connection(&mut response, connection.is_h2);
         }
@@ -97,7 +108,7 @@ impl Worker {
     }
 
     /// What becomes of a request.
-    fn decide(&self, connection: &Connection, head: &Parts, id: &str) -> Verdict {
+    fn decide(&self, connection: &Connection, head: &Parts, id: &str, record: &Record) -> Verdict {
         let mut seen = self.seen.borrow_mut();
         let configuration = seen.load();
         let in_force = match configuration.in_force() {
@@ -105,8 +116,9 @@ impl Worker {
             Err(reason) => return self.without_policy(head, reason),
         };
         let ruleset = &in_force.ruleset;
+        record.judged_by(ruleset);
         let limits = self.limits.under(Some(ruleset.limits()));
-        let course = self.course(connection, head, id, in_force, &limits);
+        let course = self.course(connection, head, id, in_force, &limits, record);
         // Shared by all threads, so it is held only where the answer needs it.
         let browsers = ruleset.has_cors().then(|| Arc::clone(configuration));
         Verdict { course: course.unwrap_or_else(Course::Refuse), limits, browsers }
@@ -119,7 +131,7 @@ impl Worker {
         Verdict { course: Course::Refuse(hygiene.unwrap_or(reason).into()), limits, browsers: None }
     }
 
-    fn course(&self, connection: &Connection, parts: &Parts, id: &str, in_force: &InForce, limits: &InForceLimits) -> Result<Course, Refusal> {
+    fn course(&self, connection: &Connection, parts: &Parts, id: &str, in_force: &InForce, limits: &InForceLimits, record: &Record) -> Result<Course, Refusal> {
         let (ruleset, now) = (&in_force.ruleset, self.clock.now());
         let head = request_head(parts);
         let peer = connection.peer.by(&in_force.client_cas, self.clock);
@@ -127,13 +139,14 @@ impl Worker {
         let mut verifier = tokens.before(in_force);
         let exchange = Exchange { scheme: if peer.plaintext { "http" } else { "https" }, request_id: id };
         let forward = |granted: Granted| -> Result<Course, Refusal> {
+            record.granted(&granted);
             Ok(Course::Forward(Box::new(Outbound::new(&granted.discharge(), parts, &exchange)?)))
         };
         let request = match CanonicalRequest::read(&head, ruleset.paths(), &limits.size) {
             Ok(request) => request,
             Err(reason) => {
-                let audited = audit_unreadable(ruleset, head, &peer, now, reason, &mut verifier);
-                return audited.map_or_else(|| Err(reason.into()), forward);
+                let audited = audit_unreadable(ruleset, head, &peer, now, (reason, &limits.size), &mut verifier);
+                return forward(audited?);
             }
         };
         if connection.peer.lost_its_word() && !ruleset.is_audit() {
@@ -141,10 +154,19 @@ impl Worker {
         }
         match decide(Question { ruleset, head, request: &request, peer: &peer, now }, &mut verifier) {
             Decision::Own(own) => Ok(Course::Own(own.into())),
-            Decision::Refused(refused) => Err(Refusal { reason: refused.reason(), challenge: refused.challenge() }),
+            Decision::Refused(refused) => {
+                record.by_rule(refused.rule());
+                Err(Refusal { reason: refused.reason(), challenge: refused.challenge() })
+            }
             Decision::Granted(granted) => forward(granted),
         }
     }
+}
+
+/// Where a worker is told that it is to end, and where it tells what it does.
+pub(crate) struct Told {
+    pub(crate) drain: Rc<drain::Local>,
+    pub(crate) events: Rc<Events>,
 }
 
 /// What was decided, and what the rest of the way needs to know.

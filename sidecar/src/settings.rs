@@ -1,5 +1,6 @@
 //! What one proxy is started with.
 
+use crate::access_log::AccessLog;
 use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::tls::ServerCertificate;
@@ -22,13 +23,24 @@ pub struct Settings {
     pub clock: Clock,
     /// Bounds and times.
     pub limits: Limits,
+    /// Whether and where to every request is logged.
+    pub access_log: AccessLog,
 }
 
 impl Settings {
-    /// A proxy with as many workers as the machine runs at once, the machine's clock, default bounds and no admin port.
+    /// A proxy with as many workers as the machine runs at once, the machine's clock, default bounds, no admin port and no access log.
     #[must_use]
     pub fn new(listen: SocketAddr, upstream: SocketAddr, certificate: ServerCertificate) -> Self {
-        Self { listen, upstream, certificate, workers: default_workers(), admin: None, clock: Clock::System, limits: Limits::default() }
+        Self {
+            listen,
+            upstream,
+            certificate,
+            workers: default_workers(),
+            admin: None,
+            clock: Clock::System,
+            limits: Limits::default(),
+            access_log: AccessLog::Off,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use policy::reason::Reason;
 use policy::ruleset::{Ruleset, RulesetError};
 use policy::wire::{FORMAT, KeysMessage, Snapshot, TlsMode, WireError};
 use rustls_pki_types::CertificateDer;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What every request is decided with.
@@ -18,6 +19,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct State {
     current: Arc<ArcSwap<Configuration>>,
     fault: Mutex<Option<String>>,
+    applied: AtomicU64,
+    refused: AtomicU64,
+    generation: AtomicU64,
+}
+
+/// What happened to a state, in figures.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    /// Snapshots that were put in force.
+    pub(crate) applied: u64,
+    /// Snapshots that could not be read or used.
+    pub(crate) refused: u64,
+    /// Of the policy in force; 0 without one.
+    pub(crate) generation: u64,
 }
 
 /// What there is to decide with.
@@ -88,7 +103,9 @@ impl State {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a default that denies everything is a decision, to be read where it is made")]
     pub fn new() -> Self {
-        Self { current: Arc::new(ArcSwap::from_pointee(Configuration::Missing)), fault: Mutex::new(None) }
+        let current = Arc::new(ArcSwap::from_pointee(Configuration::Missing));
+        let (applied, refused, generation) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { current, fault: Mutex::new(None), applied, refused, generation }
     }
 
     /// Puts a snapshot in force, or leaves everything as it was.
@@ -100,6 +117,9 @@ impl State {
             Ok(in_force) => {
                 self.current.store(Arc::new(Configuration::InForce(Box::new(in_force))));
                 self.set_fault(None);
+                let generation = snapshot.rulesets.first().and_then(|ruleset| u64::try_from(ruleset.generation).ok());
+                self.generation.store(generation.unwrap_or(0), Ordering::Relaxed);
+                self.applied.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
             Err(error) => {
@@ -121,6 +141,7 @@ impl State {
     /// Notes why nothing was received; what is in force stays, and where nothing is, requests are refused as
     /// `not_configured`.
     pub fn note_fault(&self, error: &dyn std::error::Error) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
         self.set_fault(Some(in_full(error)));
     }
 
@@ -134,6 +155,11 @@ impl State {
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn told(&self) -> Told {
+        let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        Told { applied: of(&self.applied), refused: of(&self.refused), generation: of(&self.generation) }
     }
 
     pub(crate) fn current(&self) -> &Arc<ArcSwap<Configuration>> {

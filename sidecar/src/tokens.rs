@@ -3,6 +3,7 @@
 //! Only what cannot change between two uses is kept. Times and the binding to a certificate are checked by `policy` on
 //! every use, a failure is never kept, and a new revision of rules or keys empties the cache.
 
+use crate::metrics::Counters;
 use crate::state::InForce;
 use policy::decide::Authenticate;
 use policy::token::{Unproven, VerifiedToken};
@@ -10,8 +11,6 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// A token and its parsed claims take about this many times its bytes.
-const CLAIMS_FACTOR: usize = 3;
 /// Entry, queue and the fixed part of an identity.
 const ENTRY: usize = 512;
 
@@ -24,23 +23,26 @@ pub(crate) struct TokenCache {
     revision: Box<str>,
     bytes: usize,
     capacity: usize,
+    counters: Arc<Counters>,
 }
 
 struct Entry {
     token: Arc<VerifiedToken>,
+    cost: usize,
     used: bool,
 }
 
 impl TokenCache {
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { entries: HashMap::new(), turns: VecDeque::new(), revision: Box::default(), bytes: 0, capacity }
+    pub(crate) fn new(capacity: usize, counters: Arc<Counters>) -> Self {
+        Self { entries: HashMap::new(), turns: VecDeque::new(), revision: Box::default(), bytes: 0, capacity, counters }
     }
 
     /// A verifier for what is in force, with this cache before it.
     pub(crate) fn before<'a>(&'a mut self, in_force: &'a InForce) -> CachedVerifier<'a> {
         if self.revision != in_force.revision {
-            *self = Self::new(self.capacity);
+            *self = Self::new(self.capacity, Arc::clone(&self.counters));
             self.revision.clone_from(&in_force.revision);
+            self.tell_size();
         }
         CachedVerifier { cache: self, in_force }
     }
@@ -51,11 +53,17 @@ impl TokenCache {
         Some(Arc::clone(&entry.token))
     }
 
+    fn tell_size(&self) {
+        self.counters.token_entries.set(self.entries.len() as u64);
+        self.counters.token_bytes.set(self.bytes as u64);
+    }
+
     fn insert(&mut self, token: &str, verified: &Arc<VerifiedToken>) {
         let key: Rc<str> = token.into();
-        self.bytes += cost(&key);
+        let cost = ENTRY + 2 * token.len() + verified.weight();
+        self.bytes += cost;
         self.turns.push_back(Rc::clone(&key));
-        self.entries.insert(key, Entry { token: Arc::clone(verified), used: false });
+        self.entries.insert(key, Entry { token: Arc::clone(verified), cost, used: false });
         while self.bytes > self.capacity {
             let Some(oldest) = self.turns.pop_front() else { break };
             match self.entries.get_mut(&oldest) {
@@ -64,16 +72,12 @@ impl TokenCache {
                     self.turns.push_back(oldest);
                 }
                 _ => {
-                    self.entries.remove(&oldest);
-                    self.bytes = self.bytes.saturating_sub(cost(&oldest));
+                    let freed = self.entries.remove(&oldest).map_or(0, |entry| entry.cost);
+                    self.bytes = self.bytes.saturating_sub(freed);
                 }
             }
         }
     }
-}
-
-fn cost(token: &str) -> usize {
-    token.len() * CLAIMS_FACTOR + ENTRY
 }
 
 /// Looks into the cache, then at the keys.
@@ -85,10 +89,13 @@ pub(crate) struct CachedVerifier<'a> {
 impl Authenticate for CachedVerifier<'_> {
     fn authenticate(&mut self, token: &str) -> Result<Arc<VerifiedToken>, Unproven> {
         if let Some(verified) = self.cache.get(token) {
+            self.cache.counters.token_hits.add(1);
             return Ok(verified);
         }
+        self.cache.counters.token_misses.add(1);
         let verified = (&self.in_force.ruleset, &self.in_force.keys[..]).authenticate(token)?;
         self.cache.insert(token, &verified);
+        self.cache.tell_size();
         Ok(verified)
     }
 }

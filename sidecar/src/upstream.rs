@@ -11,6 +11,7 @@ pub(crate) use pool::Lease;
 use crate::body::{BodyFault, Download, Progress, Upload};
 use crate::guard::Patience;
 use crate::limits::{H1_BUFFER, Limits};
+use crate::metrics::Counters;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -22,6 +23,7 @@ use pool::Pool;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -31,6 +33,7 @@ pub(crate) struct Upstream {
     address: SocketAddr,
     pool: Rc<Pool>,
     connect: Duration,
+    counters: Arc<Counters>,
 }
 
 /// What the application made of a request.
@@ -44,8 +47,8 @@ pub(crate) enum Arrival {
 type Sent = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
 
 impl Upstream {
-    pub(crate) fn new(address: SocketAddr, limits: &Limits) -> Self {
-        Self { address, pool: Rc::new(Pool::new(limits.pool, limits.pool_idle)), connect: limits.connect }
+    pub(crate) fn new(address: SocketAddr, limits: &Limits, counters: Arc<Counters>) -> Self {
+        Self { address, pool: Rc::new(Pool::new(limits.pool, limits.pool_idle)), connect: limits.connect, counters }
     }
 
     /// Sends a request; an [`Outbound`] is made from a permit and from nothing else.
@@ -61,12 +64,18 @@ impl Upstream {
         if let Some(mut sender) = pooled {
             let sent = await_head(sender.try_send_request(request), &progress, started, patience).await?;
             match sent {
-                Ok(response) => return self.arrived(response, sender, progress),
+                Ok(response) => {
+                    self.counters.app_reuses.add(1);
+                    return self.arrived(response, sender, progress);
+                }
                 // The application closed it while it was idle: nothing of the request left us, so nothing can happen twice.
                 Err(mut error) => request = error.take_message().ok_or_else(|| failure(&progress))?,
             }
         }
-        let mut sender = self.dial(upgrade).await?;
+        let dialled = self.dial(upgrade).await;
+        let counted = if dialled.is_ok() { &self.counters.app_connects } else { &self.counters.app_failures };
+        counted.add(1);
+        let mut sender = dialled?;
         let sent = await_head(sender.try_send_request(request), &progress, started, patience).await?;
         let response = sent.map_err(|_| failure(&progress))?;
         if upgrade && response::agrees(&response) {

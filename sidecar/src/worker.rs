@@ -1,9 +1,12 @@
 //! The threads of a proxy: each with a runtime, a cache and a pool of its own, so that requests share nothing.
 
+use crate::access_log::{self, AccessLog, Writer};
 use crate::admin;
 use crate::drain::{Drain, DrainTimes, Drained, Local};
+use crate::events::Events;
 use crate::listener;
-use crate::proxy::Worker;
+use crate::metrics::Metrics;
+use crate::proxy::{Told, Worker};
 use crate::settings::Settings;
 use crate::state::State;
 use crate::tls::TlsParts;
@@ -19,7 +22,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::LocalSet;
 
 /// More than a process can have, and still a number that all slots can be asked for at once by.
-const MOST_CONNECTIONS: usize = if Semaphore::MAX_PERMITS < u32::MAX as usize { Semaphore::MAX_PERMITS } else { u32::MAX as usize };
+const MOST_CONNECTIONS: usize =
+    if Semaphore::MAX_PERMITS < u32::MAX as usize { Semaphore::MAX_PERMITS } else { u32::MAX as usize };
 
 /// Why a proxy does not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +54,8 @@ pub struct Running {
     /// How many slots there are.
     connections: usize,
     threads: Vec<JoinHandle<()>>,
+    /// Ends after the threads that fill it.
+    log: Option<Writer>,
 }
 
 /// Starts a proxy that decides with `state`.
@@ -57,37 +63,57 @@ pub struct Running {
 /// # Errors
 /// Where an address cannot be listened on or a thread cannot be started; nothing is left running then.
 pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartError> {
-    let Settings { listen, upstream, certificate, workers, admin, clock, limits } = settings;
+    let Settings { listen, upstream, certificate, workers, admin, clock, limits, access_log } = settings;
+    let workers = workers.max(1);
     let (listener, address) = bind(listen)?;
     let admin = admin.map(bind).transpose()?;
     let (stop, stopped) = watch::channel(false);
     let connections = limits.connections.min(MOST_CONNECTIONS);
     let slots = Arc::new(Semaphore::new(connections));
+    let metrics = Arc::new(Metrics::new(workers, Arc::clone(&state)));
+    let log = match access_log {
+        AccessLog::Off => None,
+        AccessLog::Json(target) => {
+            Some(Writer::start(target, Arc::clone(metrics.log_lost())).map_err(StartError::Worker)?)
+        }
+    };
     let mut running = Running {
         address,
         admin: admin.as_ref().map(|(_, address)| *address),
         stop,
-        drain: Drain::new(),
+        drain: Drain::new(workers),
         slots: Arc::clone(&slots),
         connections,
         threads: Vec::with_capacity(workers),
+        log,
     };
     let tls = Arc::new(TlsParts::new(certificate.into_inner(), clock));
-    for number in 0..workers.max(1) {
+    for (number, counters) in metrics.workers().iter().enumerate() {
         let listener = listener.try_clone().map_err(StartError::Worker)?;
-        let (configuration, tls, slots, limits) = (Arc::clone(state.current()), Arc::clone(&tls), Arc::clone(&slots), limits.clone());
-        let drain = Arc::clone(&running.drain);
+        let (configuration, tls, slots, limits) =
+            (Arc::clone(state.current()), Arc::clone(&tls), Arc::clone(&slots), limits.clone());
+        let (drain, counters) = (Arc::clone(&running.drain), Arc::clone(counters));
+        let batches = running.log.as_ref().and_then(Writer::batches);
         let serve = async move |listener| {
-            let upstream = Rc::new(Upstream::new(upstream, &limits));
+            let upstream = Rc::new(Upstream::new(upstream, &limits, Arc::clone(&counters)));
             let drain = Local::new(drain);
-            let worker = Rc::new(Worker::new(configuration, tls, Rc::clone(&upstream), limits, clock, Rc::clone(&drain)));
-            tokio::join!(listener::accept(worker, listener, slots), upstream.sweep(), drain.follow());
+            let log = batches.map(|batches| access_log::Local::new(batches, Arc::clone(&counters)));
+            let told = Told { drain: Rc::clone(&drain), events: Events::new(counters, log.clone(), clock) };
+            let worker = Rc::new(Worker::new(configuration, tls, Rc::clone(&upstream), limits, clock, told));
+            let flushing = async {
+                if let Some(log) = &log {
+                    log.keep_flushing().await;
+                }
+            };
+            tokio::join!(listener::accept(worker, listener, slots), upstream.sweep(), drain.follow(), flushing);
         };
         running.spawn(&format!("worker-{number}"), listener, stopped.clone(), serve)?;
     }
     if let Some((listener, _)) = admin {
         let drain = Arc::clone(&running.drain);
-        running.spawn("admin", listener, stopped, async move |listener| admin::serve(listener, state, drain).await)?;
+        running.spawn("admin", listener, stopped, async move |listener| {
+            admin::serve(listener, state, drain, metrics).await
+        })?;
     }
     Ok(running)
 }
@@ -122,9 +148,16 @@ impl Running {
             // A thread that panicked has ended too, and its panic was reported where it happened.
             let _ = thread.join();
         }
+        drop(self.log.take());
     }
 
-    fn spawn<F, S>(&mut self, name: &str, listener: std::net::TcpListener, stopped: watch::Receiver<bool>, serve: F) -> Result<(), StartError>
+    fn spawn<F, S>(
+        &mut self,
+        name: &str,
+        listener: std::net::TcpListener,
+        stopped: watch::Receiver<bool>,
+        serve: F,
+    ) -> Result<(), StartError>
     where
         F: FnOnce(TcpListener) -> S + Send + 'static,
         S: Future<Output = ()>,

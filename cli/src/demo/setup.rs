@@ -66,6 +66,7 @@ impl Folder {
         let tokens = [
             ("alice.jwt", key.sign(&none, &alice)?),
             ("ops.jwt", key.sign(&none, &claims("olga", "users:read users:write", &["admin"], 3600))?),
+            ("clerk.jwt", key.sign(&none, &claims("carl", "users:read users:write", &["clerk"], 3600))?),
             ("old.jwt", key.sign(&none, &claims("alice", "users:read", &[], -3600))?),
             ("forged.jwt", stranger.sign(&none, &alice)?),
             ("unsigned.jwt", unsigned(&alice)?),

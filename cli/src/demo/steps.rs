@@ -137,7 +137,11 @@ static STORY: &[Told] = &[
     Told("with an escaped slash,", ALICE, "", "/admin%2fusers", bad_request("encoded_slash")),
     Told("with two slashes,", ALICE, AS_IS, "//admin", bad_request("empty_segment")),
     Told("or from below.", ALICE, AS_IS, "/users/../admin", bad_request("dot_segment")),
-    Told("Olga is one.", OLGA, "", "/admin", OLGA_KNOWN),
+    Told("Below it, too;", ALICE, "", "/admin/users", forbidden("role_missing")),
+    Told("a clerk is no administrator.", With("clerk"), "", "/admin", forbidden("role_missing")),
+    Told("Olga is one,", OLGA, "", "/admin", OLGA_KNOWN),
+    Told("with every method.", OLGA, "-X DELETE", "/admin/users", OLGA_KNOWN),
+    Told("Nobody deletes users.", OLGA, "-X DELETE", "/users", forbidden("no_rule")),
     Told("What no rule names is refused, whoever asks.", OLGA, "", "/metrics", forbidden("no_rule")),
     Told("One path is open to every caller with a certificate.", Web, "", "/health", Allowed(&[("x-user", None)])),
 ];

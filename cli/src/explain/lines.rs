@@ -1,6 +1,6 @@
 //! Requests a line, answers a line, in order.
 
-use std::io::{BufRead, Write};
+use std::io::{BufRead, Read as _, Write};
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -31,10 +31,15 @@ pub fn answer_lines(
 ) -> anyhow::Result<Lines> {
     let mut lines = Lines::default();
     let mut line = Vec::new();
-    loop {
+    for number in 1_u64.. {
         line.clear();
-        if input.read_until(b'\n', &mut line).context("cannot read the requests")? == 0 {
+        // One byte more than allowed is enough to refuse a line; the rest of it is then skipped.
+        let mut bounded = (&mut *input).take(MAX_LINE as u64 + 1);
+        if bounded.read_until(b'\n', &mut line).context("cannot read the requests")? == 0 {
             return Ok(lines);
+        }
+        if line.len() > MAX_LINE && !line.ends_with(b"\n") {
+            input.skip_until(b'\n').context("cannot read the requests")?;
         }
         if line.trim_ascii().is_empty() {
             continue;
@@ -49,10 +54,7 @@ pub fn answer_lines(
             }
             Err(error) => {
                 lines.bad += 1;
-                serde_json::to_writer(
-                    &mut *output,
-                    &json!({"error": format!("{error:#}"), "line": lines.answered + lines.bad}),
-                )?;
+                serde_json::to_writer(&mut *output, &json!({"error": format!("{error:#}"), "line": number}))?;
             }
         }
         output.write_all(b"\n")?;
@@ -60,6 +62,7 @@ pub fn answer_lines(
             output.flush()?;
         }
     }
+    Ok(lines)
 }
 
 fn answer(judge: &Judge, line: &[u8]) -> anyhow::Result<super::Answer> {

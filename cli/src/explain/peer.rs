@@ -35,7 +35,7 @@ pub(super) fn read(
         (None, None) => None,
     };
     let plaintext = tls.mode == TlsMode::Plaintext && certificate.is_none();
-    Ok(Peer { address: input.ip.map(|ip| ip.to_canonical()), certificate, plaintext })
+    Ok(Peer { address: input.ip.map(|ip| ip.to_canonical()), certificate, plaintext, tls12: false })
 }
 
 fn chain(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {

@@ -30,14 +30,14 @@ impl Watching {
     }
 }
 
-/// Looks at the files of `source` and puts every change in force that can be used; faults go to standard error.
+/// Looks at the files of `source` and puts every change since `seen` in force that can be used; faults go to standard
+/// error.
 #[must_use]
-pub fn watch(source: Source, state: Arc<State>) -> Watching {
+pub fn watch(source: Source, mut seen: Fingerprint, state: Arc<State>) -> Watching {
     let (stop, stopped) = channel();
     let thread = std::thread::spawn(move || {
-        let mut seen = fingerprint(&source);
         while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-            let now = fingerprint(&source);
+            let now = Fingerprint::of(&source);
             if now != seen {
                 seen = now;
                 apply(&source, &state);
@@ -57,11 +57,21 @@ fn apply(source: &Source, state: &State) {
     let _ = said;
 }
 
-/// What tells a changed file from the one that was read; links are followed, so a replaced target shows too.
-fn fingerprint(source: &Source) -> Vec<Option<[i64; 5]>> {
-    let of = |metadata: Metadata| {
-        let numbers = [metadata.dev(), metadata.ino(), metadata.size()].map(u64::cast_signed);
-        [numbers[0], numbers[1], numbers[2], metadata.mtime(), metadata.mtime_nsec()]
-    };
-    source.files.iter().map(|file| std::fs::metadata(file).ok().map(of)).collect()
+/// What tells changed files from those that were read. Take it before reading: a change in between is then seen as one
+/// more, never missed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Fingerprint(Vec<Option<[i64; 7]>>);
+
+impl Fingerprint {
+    /// Looks at the files; links are followed, so a replaced target shows too.
+    #[must_use]
+    pub fn of(source: &Source) -> Self {
+        let of = |metadata: Metadata| {
+            let [device, inode, size] = [metadata.dev(), metadata.ino(), metadata.size()].map(u64::cast_signed);
+            let (modified, changed) =
+                ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
+            [device, inode, size, modified.0, modified.1, changed.0, changed.1]
+        };
+        Self(source.files.iter().map(|file| std::fs::metadata(file).ok().map(of)).collect())
+    }
 }

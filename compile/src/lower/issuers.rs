@@ -27,7 +27,7 @@ pub(super) fn lower(context: &Context, sink: &mut Sink) -> (Vec<Issuer>, Vec<Key
     let mut keys = Vec::new();
     for (index, issuer) in context.policy.spec.issuers.iter().enumerate() {
         let pointer = format!("/spec/issuers/{index}");
-        check_identifier(issuer, &issuers, &pointer, sink);
+        check_identifier(context, issuer, &issuers, &pointer, sink);
         let message = key_set(context, issuer, &pointer, sink);
         let id = message.as_ref().map(|message| message.id.clone()).unwrap_or_default();
         keys.extend(message);
@@ -36,9 +36,10 @@ pub(super) fn lower(context: &Context, sink: &mut Sink) -> (Vec<Issuer>, Vec<Key
     (issuers, keys)
 }
 
-fn check_identifier(issuer: &crds::Issuer, earlier: &[Issuer], pointer: &str, sink: &mut Sink) {
+fn check_identifier(context: &Context, issuer: &crds::Issuer, earlier: &[Issuer], pointer: &str, sink: &mut Sink) {
     let pointer = format!("{pointer}/issuer");
-    if issuer.issuer.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:")) {
+    let insecure = issuer.issuer.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http:"));
+    if insecure && !(context.settings.loopback_issuers && is_loopback(&issuer.issuer)) {
         sink.error(
             &pointer,
             Code::InsecureIssuer,
@@ -50,6 +51,16 @@ fn check_identifier(issuer: &crds::Issuer, earlier: &[Issuer], pointer: &str, si
         let message = format!("issuer `{}` has the same identifier as `{}`", issuer.name, other.name);
         sink.error(&pointer, Code::DuplicateIssuer, message, "join the two: one issuer may have several audiences");
     }
+}
+
+/// Whether an `http:` identifier names this machine.
+fn is_loopback(identifier: &str) -> bool {
+    let rest = identifier.strip_prefix("http://").unwrap_or_default();
+    let authority = rest.split('/').next().unwrap_or_default();
+    let Ok(host) = policy::request::Host::parse(authority) else { return false };
+    let name = host.name();
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn lower_one(issuer: &crds::Issuer, keys: String, pointer: &str, sink: &mut Sink) -> Issuer {

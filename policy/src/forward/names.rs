@@ -76,10 +76,25 @@ pub(crate) fn is_ours(mapped: &str) -> bool {
 /// Fields by which some applications let a client change what was decided.
 pub(crate) fn is_always_removed(mapped: &str) -> bool {
     mapped.starts_with("proxy-")
+        || mapped.starts_with("x-doorward-")
         || matches!(
             mapped,
-            "x-original-url" | "x-rewrite-url" | "x-http-method-override" | "x-http-method" | "x-method-override"
+            "proxy"
+                | "x-original-url"
+                | "x-rewrite-url"
+                | "x-http-method-override"
+                | "x-http-method"
+                | "x-method-override"
         )
+}
+
+/// Names that only look like those of fields that were decided on: CGI and its heirs take `Content_Length` for the length
+/// of the body and `Proxy` for a setting (CVE-2016-5385).
+pub(crate) fn is_look_alike(name: &str) -> bool {
+    let meant = |mapped: &str| {
+        matches!(mapped, "content-length" | "content-type" | "transfer-encoding" | "host" | "authorization" | "cookie")
+    };
+    name.bytes().any(|byte| map_byte(byte) != byte) && with_mapped(name, meant)
 }
 
 /// Fields for one hop only (RFC 9110, section 7.6.1).
@@ -121,6 +136,17 @@ mod tests {
             assert_eq!(check(name), Err(ReservedName::NotAName), "{name}");
         }
         assert_eq!(check("x-user"), Ok(()));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_field_of_http() {
+        for name in ["content_length", "transfer_encoding", "content.type"] {
+            assert!(is_look_alike(name), "{name}");
+        }
+        for name in ["content-length", "contentlength", "x_content_length", "host"] {
+            assert!(!is_look_alike(name), "{name}");
+        }
+        assert!(is_always_removed("proxy") && is_always_removed("x-doorward-x") && !is_always_removed("proxied"));
     }
 
     #[test]

@@ -10,21 +10,22 @@ use std::fmt::Write;
 pub(super) fn of(header: &IdentityHeader, identity: &Identity) -> Option<String> {
     match &header.source {
         IdentitySource::Attribute(attribute) => match identity.get(*attribute)? {
-            AttributeValue::Text(text) => one(text, header.json),
+            AttributeValue::Text(text) => one(text, header.json, false),
             AttributeValue::List(items) => many(items, header.json),
         },
         IdentitySource::Claim(path) => match path.find(&identity.claims)? {
             Value::Array(items) => many(&items.iter().map(claim::text).collect::<Option<Vec<_>>>()?, header.json),
-            scalar => one(&claim::text(scalar)?, header.json),
+            // A claim may be a list for one caller and a text for another: its commas never look like a list's.
+            scalar => one(&claim::text(scalar)?, header.json, true),
         },
     }
 }
 
-fn one(text: &str, json: bool) -> Option<String> {
+fn one(text: &str, json: bool, element: bool) -> Option<String> {
     if text.is_empty() {
         return None;
     }
-    if json { ascii_json(&Value::from(text)) } else { Some(percent_encoded(text, false)) }
+    if json { ascii_json(&Value::from(text)) } else { Some(percent_encoded(text, element)) }
 }
 
 /// Empty elements are none: an attribute never holds one, and a claim's would look like a list that ends early.
@@ -94,6 +95,7 @@ mod tests {
         assert_eq!(list(&["a,b", "c"], false).unwrap(), "a%2Cb,c");
         assert_eq!(list(&["a\"", "\u{1f600}\u{7f}"], true).unwrap(), r#"["a\"","\ud83d\ude00\u007f"]"#);
         assert_eq!(list(&[], true), None);
-        assert_eq!(one("", false), None);
+        assert_eq!(one("", false, false), None);
+        assert_eq!(one("a,b", false, true).unwrap(), "a%2Cb", "never like the list of a and b");
     }
 }

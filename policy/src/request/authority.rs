@@ -84,6 +84,10 @@ pub(super) fn from_target<'a>(head: &RequestHead<'a>) -> Result<Option<&'a str>,
     if !head.uri.path().starts_with('/') {
         return Err(BadRequest::TargetForm);
     }
+    let foreign = |scheme: &str| !scheme.eq_ignore_ascii_case("https") && !scheme.eq_ignore_ascii_case("http");
+    if head.uri.scheme_str().is_some_and(foreign) {
+        return Err(BadRequest::TargetForm);
+    }
     let Some(authority) = head.uri.authority() else {
         return if head.uri.scheme().is_none() || head.version == Version::HTTP_2 {
             Ok(None)
@@ -91,11 +95,7 @@ pub(super) fn from_target<'a>(head: &RequestHead<'a>) -> Result<Option<&'a str>,
             Err(BadRequest::TargetForm)
         };
     };
-    let web_scheme = head
-        .uri
-        .scheme_str()
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http"));
-    if !web_scheme || authority.as_str().contains('@') {
+    if head.uri.scheme().is_none() || authority.as_str().contains('@') {
         return Err(BadRequest::TargetForm);
     }
     Ok(Some(authority.as_str()))

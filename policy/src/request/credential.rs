@@ -30,6 +30,9 @@ fn parse(field: &[u8]) -> Credential<'_> {
     let field = field.trim_ascii();
     let end = field.iter().position(|byte| !is_scheme(*byte)).unwrap_or(field.len());
     let (scheme, rest) = field.split_at(end);
+    if scheme.is_empty() && !rest.is_empty() {
+        return Credential::Malformed;
+    }
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         return Credential::Absent;
     }
@@ -67,6 +70,7 @@ mod tests {
             ("Bearer a b", Credential::Malformed),
             ("Bearer a,b", Credential::Malformed),
             ("Basic YTpi", Credential::Absent),
+            ("\"Bearer\" a.b.c", Credential::Malformed),
             ("Bearerx a", Credential::Absent),
             ("", Credential::Absent),
             // HTTP/2 keeps spaces around a value, applications trim them

@@ -124,10 +124,6 @@ impl Times {
         }
     }
 
-    pub(super) fn expires(&self) -> Option<Timestamp> {
-        self.expires
-    }
-
     pub(super) fn authenticated_at(&self) -> Option<Timestamp> {
         self.authenticated
     }

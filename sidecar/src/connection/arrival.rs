@@ -36,6 +36,7 @@ pub(super) async fn arrive(worker: &Worker, stream: TcpStream, address: SocketAd
         Some(TlsMode::Plaintext) if tls => None,
         Some(TlsMode::Permissive | TlsMode::Plaintext) if !tls => without_tls(stream, address).await,
         _ if plaintext::looks_like_http(first) => {
+            worker.events.counters.plaintext_refused.add(1);
             plaintext::answer(stream).await;
             None
         }
@@ -49,11 +50,13 @@ async fn handshake(worker: &Worker, stream: TcpStream, address: SocketAddr) -> O
         worker.tls.for_connection(state.in_force().ok()).ok()?
     };
     let limit_buffer = |tls: &mut rustls::ServerConnection| tls.set_buffer_limit(Some(limits::TLS_BUFFER));
-    let stream = TlsAcceptor::from(Arc::new(config)).accept_with(stream, limit_buffer).await.ok()?;
+    let accepted = TlsAcceptor::from(Arc::new(config)).accept_with(stream, limit_buffer).await;
+    let stream = accepted.inspect_err(|_| worker.events.counters.handshake_failures.add(1)).ok()?;
     let session = stream.get_ref().1;
     let is_h2 = session.alpn_protocol() == Some(H2);
     let chain = session.peer_certificates().map(<[_]>::to_vec);
-    let peer = Peer::at(address.ip(), verifier.proven().cloned());
+    let tls12 = session.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2);
+    let peer = Peer { tls12, ..Peer::at(address.ip(), verifier.proven().cloned()) };
     let peer = JudgedPeer::new(peer, chain, Arc::clone(verifier.cas()));
     Some(Arrived { transport: Transport::Tls(Box::new(stream)), peer, is_h2 })
 }

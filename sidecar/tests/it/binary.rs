@@ -14,11 +14,38 @@ fn sidecar() -> Command {
 
 #[test]
 fn all_faults_are_told_at_once() {
-    let arguments = ["--snapshot", "/nowhere", "--listen", "x", "--upstream", "y", "--cert", "/nowhere.pem", "--key", "/nowhere.key", "--client-ca", "/nowhere.ca", "--workers", "0", "--admin", "z", "--drain-delay", "5"];
+    let arguments = [
+        "--snapshot",
+        "/nowhere",
+        "--listen",
+        "x",
+        "--upstream",
+        "y",
+        "--cert",
+        "/nowhere.pem",
+        "--key",
+        "/nowhere.key",
+        "--client-ca",
+        "/nowhere.ca",
+        "--workers",
+        "0",
+        "--admin",
+        "z",
+        "--drain-delay",
+        "5",
+    ];
     let output = sidecar().args(arguments).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
-    for flag in ["--listen: `x`", "--upstream: `y`", "--cert, --key: `/nowhere.pem`", "--client-ca: `/nowhere.ca`", "--workers: `0`", "--admin: `z`", "--drain-delay: `5`"] {
+    for flag in [
+        "--listen: `x`",
+        "--upstream: `y`",
+        "--cert, --key: `/nowhere.pem`",
+        "--client-ca: `/nowhere.ca`",
+        "--workers: `0`",
+        "--admin: `z`",
+        "--drain-delay: `5`",
+    ] {
         assert!(text.contains(flag), "{flag} in {text}");
     }
 }
@@ -78,7 +105,10 @@ impl Drop for Process {
 
 fn pem(label: &str, der: &[u8]) -> String {
     use base64::Engine;
-    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", base64::engine::general_purpose::STANDARD.encode(der))
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        base64::engine::general_purpose::STANDARD.encode(der)
+    )
 }
 
 #[tokio::test]

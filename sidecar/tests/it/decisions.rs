@@ -165,3 +165,14 @@ async fn the_lowest_version_holds_and_nothing_is_resumed() {
         assert_eq!(session.tls13_tickets_received(), 0);
     }
 }
+
+#[tokio::test]
+async fn a_refused_head_request_gets_no_body_over_either_protocol() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Mutual, app.address);
+    let head = |uri: &str| Request::head(uri).header("host", "orders.test").body(Bytes::new()).unwrap();
+    for answer in [proxy.client().send(head("/me")).await, proxy.client().send_h2(head("https://orders.test/me")).await.unwrap()] {
+        assert_eq!((answer.status.as_u16(), answer.body.len()), (401, 0));
+        assert!(answer.header("content-length") != Some("0"), "{answer:?}");
+    }
+}

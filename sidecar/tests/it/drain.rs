@@ -82,7 +82,9 @@ async fn call_h1(client: Client, tally: Rc<Tally>) {
 async fn call_h2(client: Client, tally: Rc<Tally>) {
     for connections in 0.. {
         let Ok(stream) = client.connect(Some(b"h2")).await else { return };
-        let Ok((sender, connection)) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await else { return };
+        let Ok((sender, connection)) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await else {
+            return;
+        };
         tokio::spawn(connection);
         let mut streams = JoinSet::new();
         for _ in 0..4 {
@@ -102,7 +104,8 @@ async fn call_h2(client: Client, tally: Rc<Tally>) {
     }
 }
 
-async fn under_load(is_h2: bool) {
+/// Gives the figures.
+async fn under_load(is_h2: bool) -> String {
     let app = App::start().await;
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
     let tally = Rc::new(Tally::default());
@@ -119,20 +122,21 @@ async fn under_load(is_h2: bool) {
     assert_eq!(tally.moved.get(), 0, "no connection ends without a reason");
     assert_eq!(proxy.running.drain(SHORT).await, Drained::Whole);
     callers.join_all().await;
-    println!("{} answered, {} of them after their callers were told to move, {} lost", tally.answered.get(), tally.moved.get(), tally.lost.get());
     assert_eq!(tally.lost.get(), 0);
     assert!(tally.moved.get() > 0);
     assert_eq!(app.seen().len(), tally.answered.get(), "nothing reached the application twice or in vain");
+    let [answered, moved, lost] = [&tally.answered, &tally.moved, &tally.lost].map(Cell::get);
+    format!("{answered} answered, {moved} of them after their callers were told to move, {lost} lost")
 }
 
 #[tokio::test]
 async fn no_request_is_lost_over_http1() {
-    LocalSet::new().run_until(under_load(false)).await;
+    println!("HTTP/1.1: {}", LocalSet::new().run_until(under_load(false)).await);
 }
 
 #[tokio::test]
 async fn no_request_is_lost_over_http2() {
-    LocalSet::new().run_until(under_load(true)).await;
+    println!("HTTP/2: {}", LocalSet::new().run_until(under_load(true)).await);
 }
 
 async fn probe(proxy: &Fixture) -> String {
@@ -150,9 +154,19 @@ async fn it_is_not_ready_from_the_first_moment_and_still_accepts() {
     let mut idle = client.connect(Some(b"http/1.1")).await.unwrap();
     let see = async {
         eventually("the probe fails", || async { probe(&proxy).await.starts_with("HTTP/1.1 503") }).await;
-        eventually("answers close their connections", || async { client.get("/open/a", &[]).await.header("connection") == Some("close") }).await;
+        eventually("answers close their connections", || async {
+            client.get("/open/a", &[]).await.header("connection") == Some("close")
+        })
+        .await;
         assert_eq!(client.get("/me", &[]).await.header("connection"), Some("close"), "refusals too");
-        assert_eq!(client.send_h2(Request::get("https://a/open/a").body(Bytes::new()).unwrap()).await.unwrap().header("connection"), None);
+        assert_eq!(
+            client
+                .send_h2(Request::get("https://a/open/a").body(Bytes::new()).unwrap())
+                .await
+                .unwrap()
+                .header("connection"),
+            None
+        );
         idle.write_all(b"GET /open/a HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let answer = read_all(&mut idle).await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
@@ -188,7 +202,8 @@ async fn what_has_begun_when_the_port_closes_is_answered_and_what_is_idle_ends()
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
     let client = proxy.client();
     let connect = || async { client.connect(Some(b"http/1.1")).await.unwrap() };
-    let (mut idle, mut new, mut partial, mut slow) = (connect().await, connect().await, connect().await, connect().await);
+    let (mut idle, mut new, mut partial, mut slow) =
+        (connect().await, connect().await, connect().await, connect().await);
     idle.write_all(b"HEAD /open/a HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -203,7 +218,12 @@ async fn what_has_begun_when_the_port_closes_is_answered_and_what_is_idle_ends()
         release.notify_one();
         for stream in [&mut partial, &mut slow] {
             let answer = read_all(stream).await;
-            assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\r\nconnection: close\r\n") && answer.ends_with("ok"), "{answer}");
+            assert!(
+                answer.starts_with("HTTP/1.1 200")
+                    && answer.contains("\r\nconnection: close\r\n")
+                    && answer.ends_with("ok"),
+                "{answer}"
+            );
         }
     };
     let times = DrainTimes { delay: Duration::ZERO, ..SHORT };
@@ -213,7 +233,8 @@ async fn what_has_begun_when_the_port_closes_is_answered_and_what_is_idle_ends()
 
 #[tokio::test]
 async fn what_does_not_end_is_cut_off_in_time() {
-    let app = RawApp::start(|_, mut stream| async move { while let Ok(1..) = stream.read(&mut [0; 1024]).await {} }).await;
+    let app =
+        RawApp::start(|_, mut stream| async move { while let Ok(1..) = stream.read(&mut [0; 1024]).await {} }).await;
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
     let mut stream = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
     stream.write_all(b"GET /open/a HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();

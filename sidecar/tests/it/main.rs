@@ -10,6 +10,7 @@ mod decisions;
 mod drain;
 mod framing;
 mod hygiene;
+mod observability;
 mod modes;
 mod reload;
 mod support;

@@ -179,3 +179,17 @@ async fn the_metadata_document_leads_a_client_to_its_token() {
     }
     assert_eq!(app.seen().len(), 0);
 }
+
+#[tokio::test]
+async fn a_connection_older_than_the_lowest_version_is_refused() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Optional, app.address);
+    let old = proxy.client().with_versions(&[&rustls::version::TLS12]);
+    let mut stream = old.connect(Some(b"http/1.1")).await.unwrap();
+    proxy.apply(&with(TlsMode::Optional, |body| body.tls.min_version = policy::wire::TlsVersion::Tls13));
+    stream.write_all(GET).await.unwrap();
+    let answer = read_all(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("tls_mode"), "{answer}");
+    assert!(old.connect(None).await.is_err());
+    assert_eq!(app.seen().len(), 0);
+}

@@ -256,8 +256,6 @@ fn templates_that_are_refused() {
         ("/.doorward", Reserved),
         ("/.Doorward/x", Reserved),
         ("/.doorward/**", Reserved),
-        ("/.well-known/oauth-protected-resource", Reserved),
-        ("/.well-known/OAuth-Protected-Resource/{x}", Reserved),
         (&long, TooLong),
     ] {
         assert_eq!(Template::parse(template), Err(wanted), "{template}");
@@ -436,5 +434,16 @@ proptest! {
         let after = [&rules[..], &[added]].concat();
         let after = route_both(&after, "h.com", &path).map(|(template, _)| template);
         prop_assert!(after == before || after.as_deref() == Some(added.0), "{before:?} {after:?} {added:?}");
+    }
+}
+
+#[test]
+fn paths_of_the_metadata_document() {
+    let is_metadata = |path: &str| Template::parse(path).unwrap().is_metadata();
+    for path in ["/.well-known/oauth-protected-resource", "/.well-known/OAuth-Protected-Resource/{x}"] {
+        assert!(is_metadata(path), "{path}");
+    }
+    for path in ["/.well-known/{x}", "/.well-known/oauth-protected-resources", "/oauth-protected-resource"] {
+        assert!(!is_metadata(path), "{path}");
     }
 }

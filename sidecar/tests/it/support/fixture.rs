@@ -31,11 +31,17 @@ impl Fixture {
     }
 
     pub(crate) fn unconfigured(upstream: SocketAddr, limits: Limits) -> Self {
+        Self::adjusted(upstream, |settings| settings.limits = limits)
+    }
+
+    /// A proxy without a policy, its settings changed as a test wants them.
+    pub(crate) fn adjusted(upstream: SocketAddr, adjust: impl FnOnce(&mut Settings)) -> Self {
         let ca = Ca::new("cluster");
         let server = ca.server();
         let certificate = ServerCertificate::new(vec![server.certificate.clone()], server.key()).unwrap();
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let settings = Settings { workers: 2, admin: Some(loopback), limits, ..Settings::new(loopback, upstream, certificate) };
+        let mut settings = Settings { workers: 2, admin: Some(loopback), ..Settings::new(loopback, upstream, certificate) };
+        adjust(&mut settings);
         let state = Arc::new(State::new());
         let running = sidecar::start(settings, Arc::clone(&state)).unwrap();
         Self { ca, signer: Signer::new("k1"), state, running }

@@ -1,0 +1,163 @@
+//! What became of a request, told once, when its answer is through.
+//!
+//! A [`Record`] goes along with the request, learns its outcome where that is known, and hands itself to metrics and access
+//! log when it is dropped: whatever ends a request, it is told.
+
+use crate::access_log::{self, Line};
+use crate::clock::Clock;
+use crate::metrics::Counters;
+use http::StatusCode;
+use http::request::Parts;
+use policy::permit::Granted;
+use policy::reason::Reason;
+use policy::ruleset::{Rule, Ruleset};
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What was done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Forwarded.
+    Allow,
+    /// Refused.
+    Deny,
+    /// Forwarded although the policy, were it not in Audit, refuses it.
+    Audit,
+    /// Answered by the proxy itself.
+    Own,
+    /// Allowed, and there is no answer of the application.
+    Error,
+}
+
+impl Effect {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Audit => "audit",
+            Self::Own => "own",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What metrics and access log are told of a finished request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finished {
+    pub(crate) effect: Effect,
+    /// Why it was refused, would have been, or was not answered.
+    pub(crate) reason: Option<Reason>,
+    /// Of the answer; none where the caller went away before there was one.
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) duration: Duration,
+    /// Of the answer's body.
+    pub(crate) bytes: u64,
+}
+
+impl Finished {
+    /// The code of the reason, or that there is none.
+    pub(crate) fn code(&self) -> &'static str {
+        self.reason.map_or("ok", Reason::code)
+    }
+}
+
+/// Where the requests of one thread are told.
+pub(crate) struct Events {
+    pub(crate) counters: Arc<Counters>,
+    log: Option<Rc<access_log::Local>>,
+    clock: Clock,
+}
+
+/// A request on its way.
+pub(crate) struct Record {
+    events: Rc<Events>,
+    started: Instant,
+    outcome: Cell<(Effect, Option<Reason>)>,
+    status: Cell<Option<StatusCode>>,
+    bytes: Cell<u64>,
+    line: RefCell<Option<Line>>,
+}
+
+impl Events {
+    pub(crate) fn new(counters: Arc<Counters>, log: Option<Rc<access_log::Local>>, clock: Clock) -> Rc<Self> {
+        Rc::new(Self { counters, log, clock })
+    }
+
+    /// A request begins.
+    pub(crate) fn begin(self: &Rc<Self>, head: &Parts, id: &str, client: IpAddr) -> Record {
+        let line = self.log.as_ref().map(|log| log.begin(self.clock.now(), head, id, client));
+        Record {
+            events: Rc::clone(self),
+            started: Instant::now(),
+            outcome: Cell::new((Effect::Allow, None)),
+            status: Cell::new(None),
+            bytes: Cell::new(0),
+            line: RefCell::new(line),
+        }
+    }
+}
+
+impl Record {
+    /// The policy that judges it.
+    pub(crate) fn judged_by(&self, ruleset: &Ruleset) {
+        if let Some(line) = &mut *self.line.borrow_mut() {
+            line.policy(ruleset.policy());
+        }
+    }
+
+    /// The rule that decides, where one does.
+    pub(crate) fn by_rule(&self, rule: Option<&Rule>) {
+        if let (Some(line), Some(rule)) = (&mut *self.line.borrow_mut(), rule) {
+            line.rule(rule.index());
+        }
+    }
+
+    pub(crate) fn granted(&self, granted: &Granted) {
+        self.by_rule(granted.rule());
+        if let Some(refused) = granted.audited() {
+            self.outcome.set((Effect::Audit, Some(refused.reason())));
+        }
+    }
+
+    pub(crate) fn denied(&self, reason: Reason) {
+        self.outcome.set((Effect::Deny, Some(reason)));
+    }
+
+    pub(crate) fn failed(&self, reason: Reason) {
+        self.outcome.set((Effect::Error, Some(reason)));
+    }
+
+    pub(crate) fn own(&self) {
+        self.outcome.set((Effect::Own, None));
+    }
+
+    pub(crate) fn answered(&self, status: StatusCode) {
+        self.status.set(Some(status));
+    }
+
+    /// So many bytes of the answer's body went to its caller.
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get().saturating_add(bytes as u64));
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let (effect, reason) = self.outcome.get();
+        let finished = Finished {
+            effect,
+            reason,
+            status: self.status.get(),
+            duration: self.started.elapsed(),
+            bytes: self.bytes.get(),
+        };
+        self.events.counters.note(&finished);
+        if let (Some(log), Some(line)) = (&self.events.log, self.line.take()) {
+            log.note(line, &finished);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod hidden;
 mod together;
+mod weaker;
 
 use policy::ruleset::{Template, TemplateError, is_forwardable_method, is_host_pattern};
 use policy::wire::{Rule, Tls};

@@ -424,7 +424,27 @@ fn rules_side_by_side() {
         (&["path: /a, methods: [GET], allow: Certificate", "path: /a, methods: [PUT], allow: Certificate"], &[]),
         (&["path: /a, hosts: [a], allow: Certificate", "path: /a, hosts: [b], allow: Certificate"], &[]),
         (&["path: /a, require: {roles: [a]}", "path: /a, require: {roles: [b]}"], &[]),
-        (&["path: /a, ips: [10.0.0.0/8], allow: Certificate", "path: /a, allow: Certificate"], &[]),
+        (
+            &["path: /a, ips: [10.0.0.0/8], allow: Certificate", "path: /a, allow: Certificate"],
+            &["shadowed_rule spec.rules[0]"],
+        ),
+        (&["path: /a, ips: [10.0.0.0/8], allow: Certificate", "path: /a, ips: [10.1.0.0/16], allow: Certificate"], &[]),
+        (&[A, "path: /a, require: {roles: [a]}"], &["shadowed_rule spec.rules[1]"]),
+        (&["path: /a, allow: Certificate", "path: /a, require: {roles: [a]}"], &[]),
+        (
+            &["path: /a, require: {roles: [a, b]}", "path: /a, require: {roles: [b, a]}"],
+            &["duplicate_rule spec.rules[1]"],
+        ),
+        (&["path: /a, require: {roles: [a, b]}", "path: /a, require: {roles: [b]}"], &["shadowed_rule spec.rules[0]"]),
+        (
+            &["path: /a, require: {anyRole: [a]}", "path: /a, require: {anyRole: [a, b]}"],
+            &["shadowed_rule spec.rules[0]"],
+        ),
+        (&["path: /a, require: {roles: [a]}", "path: /a, require: {scopes: [a]}"], &[]),
+        (
+            &["path: /a, require: {roles: [a], maxAuthAge: 5m}", "path: /a, require: {roles: [a], maxAuthAge: 1h}"],
+            &["shadowed_rule spec.rules[0]"],
+        ),
         // a literal is never taken for a parameter or the rest
         (&["path: \"/a/{x}\", allow: Authenticated", "path: /a/%7B%7D, allow: Authenticated"], &[]),
         (&["path: /a/**, allow: Authenticated", "path: /a/%2A%2A, allow: Authenticated"], &[]),

@@ -20,8 +20,7 @@ pub(super) fn count(count: usize, one: &str, many: &str, bound: &str, schema: &V
     let least = limit("min").filter(|least| count < *least);
     let most = limit("max").filter(|most| count > *most);
     if count == 0 && least.is_some() {
-        let hint = (bound != "Length")
-            .then(|| "say what it lists: empty never means everything".to_owned());
+        let hint = (bound != "Length").then(|| "say what it lists: empty never means everything".to_owned());
         return Some(Fault { code: Code::OutOfBounds, message: "is empty".into(), hint });
     }
     let (word, limit) = least.map(|least| ("least", least)).or(most.map(|most| ("most", most)))?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use policy::wire::{Access, Rule};
 
-use super::Lowered;
+use super::{Lowered, weaker};
 use crate::diagnostic::Code;
 use crate::lower::sink::Sink;
 
@@ -16,6 +16,7 @@ struct Compared<'a> {
     folded: String,
     hosts: BTreeSet<&'a str>,
     methods: BTreeSet<&'a str>,
+    access: Access,
 }
 
 /// Each rule is told of one other at most for each kind of fault, so that what is found grows with the policy.
@@ -42,18 +43,21 @@ impl<'a> Compared<'a> {
             folded: template.key(true),
             hosts: set(&lowered.rule.hosts),
             methods: set(&lowered.rule.methods),
+            access: weaker::normal(&lowered.rule.access),
         })
-    }
-
-    fn is_open(&self) -> bool {
-        self.rule.access == Access::Anonymous && self.rule.ips.is_empty()
     }
 
     fn says_the_same(&self, other: &Self) -> bool {
         self.hosts == other.hosts
             && self.methods == other.methods
-            && self.rule.access == other.rule.access
+            && self.access == other.access
             && self.rule.ips == other.rule.ips
+    }
+
+    /// Whether this rule lets pass everybody that the other one lets pass.
+    fn asks_no_more(&self, other: &Self) -> bool {
+        let anywhere = self.rule.ips.is_empty() || self.rule.ips == other.rule.ips;
+        anywhere && weaker::asks_no_more(&self.access, &other.access)
     }
 
     /// Whether this rule is asked whenever the other one is.
@@ -84,11 +88,14 @@ fn check_alike(rule: &Compared, alike: &[&Compared], sink: &mut Sink) {
         let message = format!("it says what rule {} says", other.index);
         return sink.error(&rule.pointer(), Code::DuplicateRule, message, "remove one of the two");
     }
-    // Beside a rule that lets everybody pass, another one of the same template never refuses anybody.
-    let open = |other: &&&Compared| other.is_open() && other.key == rule.key && other.covers(rule);
-    if let Some(open) = alike.iter().find(open).filter(|_| !rule.is_open()) {
+    // Of several rules one that passes suffices, so beside a weaker one the stronger never refuses anybody.
+    let weaker = |other: &&&Compared| {
+        other.index != rule.index && other.key == rule.key && other.covers(rule) && other.asks_no_more(rule)
+    };
+    let mutual = |other: &&Compared| rule.covers(other) && rule.asks_no_more(other);
+    if let Some(weaker) = alike.iter().find(weaker).filter(|other| !mutual(other)) {
         let message =
-            format!("whoever it refuses, rule {} lets pass: that one allows everybody for the same path", open.index);
+            format!("it refuses nobody: whoever it lets pass, rule {} lets pass too, and others", weaker.index);
         sink.warning(
             &rule.pointer(),
             Code::ShadowedRule,

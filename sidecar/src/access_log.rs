@@ -12,7 +12,7 @@ pub(crate) use line::Line;
 pub(crate) use writer::{Batch, Writer};
 
 use crate::events::Finished;
-use crate::limits::{LOG_BATCH, LOG_FLUSH, LOG_RETRY};
+use crate::limits::{LOG_BATCH, LOG_FLUSH, LOG_LINE, LOG_RETRY, LOG_SPARE};
 use crate::metrics::Counters;
 use http::request::Parts;
 use line::Second;
@@ -69,17 +69,21 @@ pub(crate) struct Local {
     counters: Arc<Counters>,
     begun: Notify,
     second: Second,
+    /// Memory of lines that are through.
+    spare: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Local {
     pub(crate) fn new(batches: SyncSender<Batch>, counters: Arc<Counters>) -> Rc<Self> {
         let (untold, begun, second) = (Cell::new(0), Notify::new(), Second::default());
-        Rc::new(Self { batches, batch: RefCell::default(), untold, counters, begun, second })
+        let (batch, spare) = (RefCell::default(), RefCell::default());
+        Rc::new(Self { batches, batch, untold, counters, begun, second, spare })
     }
 
     /// The line of a request that begins.
     pub(crate) fn begin(&self, now: Timestamp, head: &Parts, id: &str, client: IpAddr) -> Line {
-        Line::begin(&self.second, now, head, id, client)
+        let memory = self.spare.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(LOG_LINE));
+        Line::begin(memory, (&self.second, now), head, id, client)
     }
 
     /// A request is over.
@@ -89,7 +93,9 @@ impl Local {
             if batch.is_empty() {
                 self.begun.notify_one();
             }
-            batch.push(&line.end(finished));
+            let text = line.end(finished);
+            batch.push(&text);
+            self.keep(text);
             batch.len()
         };
         if size >= LOG_BATCH {
@@ -108,6 +114,14 @@ impl Local {
                 sleep(LOG_RETRY).await;
                 self.flush();
             }
+        }
+    }
+
+    fn keep(&self, mut memory: Vec<u8>) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < LOG_SPARE && memory.capacity() <= LOG_LINE {
+            memory.clear();
+            spare.push(memory);
         }
     }
 

@@ -4,7 +4,10 @@ use crate::body::Outgoing;
 use crate::connection::Turn;
 use crate::limits::RETRY_AFTER;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER as RETRY_AFTER_FIELD, WWW_AUTHENTICATE};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER as RETRY_AFTER_FIELD,
+    WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, Response, StatusCode};
 use policy::decide::Own;
 use policy::forward::names::X_REQUEST_ID;
@@ -92,7 +95,10 @@ fn is_grpc(content_type: &[u8]) -> bool {
 
 /// Whether the connection cannot go on after this refusal: what follows on it is unread, or not wanted at all.
 pub(crate) fn ends_connection(reason: Reason) -> bool {
-    matches!(reason, Reason::TlsMode | Reason::BodyTooLarge | Reason::RequestTimeout | Reason::BadRequest(BadRequest::Framing))
+    matches!(
+        reason,
+        Reason::TlsMode | Reason::BodyTooLarge | Reason::RequestTimeout | Reason::BadRequest(BadRequest::Framing)
+    )
 }
 
 /// The answer to a request that is refused.
@@ -182,7 +188,14 @@ mod tests {
 
     #[test]
     fn grpc_is_told_by_its_content_type() {
-        for (text, wanted) in [("application/grpc", true), ("Application/gRPC+proto", true), ("application/grpc-web", false), ("application/grpc; x", true), ("text/plain", false), ("", false)] {
+        for (text, wanted) in [
+            ("application/grpc", true),
+            ("Application/gRPC+proto", true),
+            ("application/grpc-web", false),
+            ("application/grpc; x", true),
+            ("text/plain", false),
+            ("", false),
+        ] {
             assert_eq!(is_grpc(text.as_bytes()), wanted, "{text}");
         }
     }
@@ -190,7 +203,10 @@ mod tests {
     #[test]
     fn documents_hold_the_documented_members_in_order() {
         let text = String::from_utf8(problem(Reason::BadRequest(BadRequest::DotSegment), Some("7")).to_vec()).unwrap();
-        assert_eq!(text, r#"{"type":"urn:doorward:problem:bad_request","title":"The request is ambiguous or malformed","status":400,"code":"bad_request","detail":"dot_segment","requestId":"7"}"#);
+        assert_eq!(
+            text,
+            r#"{"type":"urn:doorward:problem:bad_request","title":"The request is ambiguous or malformed","status":400,"code":"bad_request","detail":"dot_segment","requestId":"7"}"#
+        );
         assert!(!String::from_utf8(problem(Reason::NoRule, None).to_vec()).unwrap().contains("detail"));
     }
 

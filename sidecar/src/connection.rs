@@ -13,11 +13,11 @@ use crate::guard::{Guarded, Phase};
 use crate::limits;
 use crate::listener::Slot;
 use crate::proxy::Worker;
+use arrival::Arrived;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use arrival::Arrived;
 use peer::JudgedPeer;
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -132,7 +132,11 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: Socket
 
 type Io = TokioIo<Guarded<Transport>>;
 
-async fn respond(worker: Rc<Worker>, connection: Rc<Connection>, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
+async fn respond(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Outgoing>, Infallible> {
     let is_head = request.method() == Method::HEAD;
     let mut response = worker.answer(&connection, request).await;
     if is_head {
@@ -152,7 +156,12 @@ async fn serve_h1(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
     let (local, events, shared) = (Rc::clone(&worker.drain), Rc::clone(&worker.events), Rc::clone(&connection));
     let service = service_fn(move |request| respond(Rc::clone(&worker), Rc::clone(&shared), request));
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(limits::H1_BUFFER).half_close(false).keep_alive(true);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(idle)
+        .max_buf_size(limits::H1_BUFFER)
+        .half_close(false)
+        .keep_alive(true);
     // How a connection ended tells nothing that the requests on it did not: they were answered, or nobody is there.
     let mut serving = pin!(builder.serve_connection(io, service).with_upgrades());
     let served = tokio::select! {

@@ -143,7 +143,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         self.watch_write(cx, written)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context, slices: &[io::IoSlice]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context,
+        slices: &[io::IoSlice],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
         self.watch_write(cx, written)
     }

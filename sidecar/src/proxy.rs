@@ -43,7 +43,14 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(state: Arc<ArcSwap<Configuration>>, tls: Arc<TlsParts>, upstream: Rc<Upstream>, limits: Limits, clock: Clock, told: Told) -> Self {
+    pub(crate) fn new(
+        state: Arc<ArcSwap<Configuration>>,
+        tls: Arc<TlsParts>,
+        upstream: Rc<Upstream>,
+        limits: Limits,
+        clock: Clock,
+        told: Told,
+    ) -> Self {
         let Told { drain, events } = told;
         Self {
             seen: RefCell::new(Cache::new(Arc::clone(&state))),
@@ -60,7 +67,11 @@ impl Worker {
     }
 
     /// Answers a request: with the application's answer, or with why there is none.
-    pub(crate) async fn answer(&self, connection: &Rc<Connection>, mut request: Request<Incoming>) -> Response<Outgoing> {
+    pub(crate) async fn answer(
+        &self,
+        connection: &Rc<Connection>,
+        mut request: Request<Incoming>,
+    ) -> Response<Outgoing> {
         let asked = Asked::by(request.headers(), connection.is_h2);
         let id = self.ids.next();
         let client_side = hyper::upgrade::on(&mut request);
@@ -80,7 +91,11 @@ impl Worker {
             Course::Forward(outbound) => {
                 let progress = Progress::new(limits.idle);
                 let upload = Upload::new(body, limits.size.body, Rc::clone(&progress));
-                self.upstream.send(*outbound, upload, progress, limits.request).await.inspect_err(|reason| record.failed(*reason)).map_err(Refusal::from)
+                self.upstream
+                    .send(*outbound, upload, progress, limits.request)
+                    .await
+                    .inspect_err(|reason| record.failed(*reason))
+                    .map_err(Refusal::from)
             }
         };
         let mut response = match arrival {
@@ -131,7 +146,15 @@ impl Worker {
         Verdict { course: Course::Refuse(hygiene.unwrap_or(reason).into()), limits, browsers: None }
     }
 
-    fn course(&self, connection: &Connection, parts: &Parts, id: &str, in_force: &InForce, limits: &InForceLimits, record: &Record) -> Result<Course, Refusal> {
+    fn course(
+        &self,
+        connection: &Connection,
+        parts: &Parts,
+        id: &str,
+        in_force: &InForce,
+        limits: &InForceLimits,
+        record: &Record,
+    ) -> Result<Course, Refusal> {
         let (ruleset, now) = (&in_force.ruleset, self.clock.now());
         let head = request_head(parts);
         let peer = connection.peer.by(&in_force.client_cas, self.clock);

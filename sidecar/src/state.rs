@@ -94,14 +94,19 @@ pub enum ApplyError {
         source: CertificateFault,
     },
     /// Client certificates are demanded and nobody can vouch for one.
-    #[error("`tls.mode: Mutual`, and no certificate of any client CA is there: give the built-in CA's with `--client-ca`")]
+    #[error(
+        "`tls.mode: Mutual`, and no certificate of any client CA is there: give the built-in CA's with `--client-ca`"
+    )]
     NoClientCa,
 }
 
 impl State {
     /// A state in which nothing was received: every request is refused.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "a default that denies everything is a decision, to be read where it is made")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default that denies everything is a decision, to be read where it is made"
+    )]
     pub fn new() -> Self {
         let current = Arc::new(ArcSwap::from_pointee(Configuration::Missing));
         let (applied, refused, generation) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
@@ -190,7 +195,11 @@ impl State {
     }
 
     /// The CAs of a ruleset: the very value that is in force where they are equal, so that live connections see no change.
-    fn client_cas(&self, ruleset: &Ruleset, built_in_ca: &[CertificateDer<'static>]) -> Result<Arc<ClientCas>, ApplyError> {
+    fn client_cas(
+        &self,
+        ruleset: &Ruleset,
+        built_in_ca: &[CertificateDer<'static>],
+    ) -> Result<Arc<ClientCas>, ApplyError> {
         let cas = ClientCas::new(ruleset.tls(), built_in_ca)?;
         if ruleset.tls().mode == TlsMode::Mutual && cas.is_empty() {
             return Err(ApplyError::NoClientCa);
@@ -222,7 +231,8 @@ fn key_sets(messages: &[KeysMessage]) -> Result<Vec<(&KeysMessage, Arc<KeySet>)>
         if sets.iter().any(|(other, _)| other.id == message.id) {
             return Err(ApplyError::SameKeys(message.id.clone()));
         }
-        let set = KeySet::parse(message.jwks()?.as_bytes()).map_err(|source| ApplyError::Keys { id: message.id.clone(), source })?;
+        let set = KeySet::parse(message.jwks()?.as_bytes())
+            .map_err(|source| ApplyError::Keys { id: message.id.clone(), source })?;
         sets.push((message, Arc::new(set)));
     }
     Ok(sets)

@@ -42,14 +42,23 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 
 impl TlsParts {
     pub(crate) fn new(certificate: CertifiedKey, clock: Clock) -> Self {
-        Self { provider: provider(), certificate: Arc::new(CurrentCertificate(ArcSwap::from_pointee(certificate))), clock }
+        Self {
+            provider: provider(),
+            certificate: Arc::new(CurrentCertificate(ArcSwap::from_pointee(certificate))),
+            clock,
+        }
     }
 
     /// The configuration for one connection. Without a policy no certificate is asked for: every request is refused, and a
     /// policy that comes while the connection lasts judges it anew.
-    pub(crate) fn for_connection(&self, in_force: Option<&InForce>) -> Result<(ServerConfig, Arc<PeerVerifier>), rustls::Error> {
+    pub(crate) fn for_connection(
+        &self,
+        in_force: Option<&InForce>,
+    ) -> Result<(ServerConfig, Arc<PeerVerifier>), rustls::Error> {
         let (cas, mode, lowest) = match in_force {
-            Some(in_force) => (Arc::clone(&in_force.client_cas), Some(in_force.ruleset.accepts()), in_force.ruleset.tls().min_version),
+            Some(in_force) => {
+                (Arc::clone(&in_force.client_cas), Some(in_force.ruleset.accepts()), in_force.ruleset.tls().min_version)
+            }
             None => (Arc::new(ClientCas::default()), None, TlsVersion::Tls12),
         };
         let demand = Demand {
@@ -61,7 +70,8 @@ impl TlsParts {
             TlsVersion::Tls12 => FROM_1_2,
             TlsVersion::Tls13 => FROM_1_3,
         };
-        let builder = ServerConfig::builder_with_provider(Arc::clone(&self.provider)).with_protocol_versions(versions)?;
+        let builder =
+            ServerConfig::builder_with_provider(Arc::clone(&self.provider)).with_protocol_versions(versions)?;
         let builder = match mode {
             Some(_) => builder.with_client_cert_verifier(Arc::clone(&verifier) as _),
             None => builder.with_no_client_auth(),

@@ -55,7 +55,13 @@ impl Upstream {
     ///
     /// # Errors
     /// Why there is no answer.
-    pub(crate) async fn send(&self, outbound: Outbound, upload: Upload, progress: Rc<Progress>, patience: Duration) -> Result<Arrival, Reason> {
+    pub(crate) async fn send(
+        &self,
+        outbound: Outbound,
+        upload: Upload,
+        progress: Rc<Progress>,
+        patience: Duration,
+    ) -> Result<Arrival, Reason> {
         let started = Instant::now();
         let upgrade = outbound.wants_upgrade();
         let mut request = outbound.into_request(upload);
@@ -101,7 +107,12 @@ impl Upstream {
         Ok(sender)
     }
 
-    fn arrived(&self, response: Response<Incoming>, sender: SendRequest<Upload>, progress: Rc<Progress>) -> Result<Arrival, Reason> {
+    fn arrived(
+        &self,
+        response: Response<Incoming>,
+        sender: SendRequest<Upload>,
+        progress: Rc<Progress>,
+    ) -> Result<Arrival, Reason> {
         // A change of protocol that nobody asked for: what follows would be bytes that no rule was asked about.
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Reason::AppReset);
@@ -122,7 +133,12 @@ impl Upstream {
 }
 
 /// The response head: in time from the start while the body is under way, and in time once more after its end.
-async fn await_head(sent: impl Future<Output = Sent>, progress: &Progress, started: Instant, patience: Duration) -> Result<Sent, Reason> {
+async fn await_head(
+    sent: impl Future<Output = Sent>,
+    progress: &Progress,
+    started: Instant,
+    patience: Duration,
+) -> Result<Sent, Reason> {
     let mut sent = pin!(sent);
     let mut until = started + patience;
     loop {

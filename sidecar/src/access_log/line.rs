@@ -12,9 +12,6 @@ use std::cell::Cell;
 use std::io::Write;
 use std::net::IpAddr;
 
-/// Room for a usual line.
-const USUAL: usize = 512;
-
 /// The line of one request.
 pub(crate) struct Line {
     text: Vec<u8>,
@@ -23,10 +20,10 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    pub(super) fn begin(second: &Second, now: Timestamp, head: &Parts, id: &str, client: IpAddr) -> Self {
-        let mut text = Vec::with_capacity(USUAL);
+    /// Begins in memory that is empty.
+    pub(super) fn begin(mut text: Vec<u8>, time: (&Second, Timestamp), head: &Parts, id: &str, client: IpAddr) -> Self {
         text.extend_from_slice(b"{\"time\":\"");
-        second.write(&mut text, now);
+        time.0.write(&mut text, time.1);
         text.push(b'"');
         string(&mut text, ",\"requestId\":", id.as_bytes(), id.len());
         string(&mut text, ",\"method\":", head.method.as_str().as_bytes(), LOG_METHOD);
@@ -258,8 +255,13 @@ mod tests {
     }
 
     fn written(head: &Parts, finished: &Finished, tell: impl Fn(&mut Line)) -> serde_json::Value {
-        let mut line =
-            Line::begin(&Second::default(), Timestamp::from_millis(0), head, "7", IpAddr::from([127, 0, 0, 1]));
+        let mut line = Line::begin(
+            Vec::new(),
+            (&Second::default(), Timestamp::from_millis(0)),
+            head,
+            "7",
+            IpAddr::from([127, 0, 0, 1]),
+        );
         tell(&mut line);
         let text = String::from_utf8(line.end(finished)).unwrap();
         assert!(text.ends_with("}\n") && text.lines().count() == 1, "{text}");

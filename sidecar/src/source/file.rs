@@ -103,7 +103,11 @@ pub fn load(path: &Path, state: &State, built_in_ca: &[CertificateDer<'static>])
     let bytes = read_bounded(path).map_err(|source| {
         let is_missing = source.kind() == io::ErrorKind::NotFound;
         let error = FileError::Read { path: path.to_owned(), source };
-        if is_missing { state.note_fault(&error) } else { state.refuse(&error) }
+        if is_missing {
+            state.note_fault(&error)
+        } else {
+            state.refuse(&error)
+        }
         error
     })?;
     let fault = |source| FileError::Apply { path: path.to_owned(), source };

@@ -70,7 +70,11 @@ impl ClientCas {
     ///
     /// # Errors
     /// Where none does.
-    pub fn verify(&self, chain: (&CertificateDer, &[CertificateDer]), now: Duration) -> Result<PeerCertificate, CertificateFault> {
+    pub fn verify(
+        &self,
+        chain: (&CertificateDer, &[CertificateDer]),
+        now: Duration,
+    ) -> Result<PeerCertificate, CertificateFault> {
         certificate::verify(&self.cas, &self.trust_domain, chain.0, chain.1, now)
     }
 }

@@ -44,7 +44,8 @@ impl ServerCertificate {
     /// Where one cannot be read, or they cannot be used together.
     pub fn from_files(chain: &Path, key: &Path) -> Result<Self, CertificateError> {
         let certificates = certificates_in(chain)?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|source| CertificateError::File { path: key.to_owned(), source })?;
+        let key = PrivateKeyDer::from_pem_file(key)
+            .map_err(|source| CertificateError::File { path: key.to_owned(), source })?;
         Self::new(certificates, key)
     }
 
@@ -59,6 +60,7 @@ impl ServerCertificate {
 /// Where the file cannot be read or holds none.
 pub fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let fault = |source| CertificateError::File { path: path.to_owned(), source };
-    let certificates = CertificateDer::pem_file_iter(path).map_err(fault)?.collect::<Result<Vec<_>, _>>().map_err(fault)?;
+    let certificates =
+        CertificateDer::pem_file_iter(path).map_err(fault)?.collect::<Result<Vec<_>, _>>().map_err(fault)?;
     if certificates.is_empty() { Err(CertificateError::Empty(path.to_owned())) } else { Ok(certificates) }
 }

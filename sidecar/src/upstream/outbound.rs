@@ -73,7 +73,8 @@ fn opens_websocket(head: &Parts) -> bool {
     let headers = &head.headers;
     let only = |name: &HeaderName, wanted: &str| {
         let mut fields = headers.get_all(name).iter();
-        fields.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes())) && fields.next().is_none()
+        fields.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()))
+            && fields.next().is_none()
     };
     let options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     head.version == Version::HTTP_11
@@ -92,7 +93,12 @@ mod tests {
 
     #[test]
     fn only_a_whole_websocket_opening_is_one() {
-        let whole = [("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket"), ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="), ("sec-websocket-version", "13")];
+        let whole = [
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "WebSocket"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-version", "13"),
+        ];
         let head = |fields: &[(&str, &str)], method: &str, version| {
             let mut builder = Request::builder().method(method).version(version);
             for (name, value) in fields {
@@ -105,7 +111,8 @@ mod tests {
         assert!(!opens_websocket(&head(&whole, "GET", Version::HTTP_10)));
         assert!(!opens_websocket(&head(&whole, "GET", Version::HTTP_2)));
         for missing in 0..whole.len() {
-            let fields: Vec<_> = whole.iter().enumerate().filter(|(n, _)| *n != missing).map(|(_, field)| *field).collect();
+            let fields: Vec<_> =
+                whole.iter().enumerate().filter(|(n, _)| *n != missing).map(|(_, field)| *field).collect();
             assert!(!opens_websocket(&head(&fields, "GET", Version::HTTP_11)), "{missing}");
         }
         for extra in [("upgrade", "h2c"), ("content-length", "3"), ("transfer-encoding", "chunked")] {

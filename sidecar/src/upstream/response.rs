@@ -12,7 +12,8 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 /// Removes the fields for this hop; the caller's connection gets its own.
 pub(super) fn strip(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = options(headers).filter_map(|option| HeaderName::from_bytes(option).ok()).collect();
+        let named: Vec<HeaderName> =
+            options(headers).filter_map(|option| HeaderName::from_bytes(option).ok()).collect();
         for name in named.into_iter().filter(outlives) {
             headers.remove(name);
         }
@@ -30,14 +31,18 @@ fn outlives(name: &HeaderName) -> bool {
 /// How long the application keeps an idle connection (`Keep-Alive: timeout=5`), where it says so.
 pub(super) fn keep_alive(headers: &HeaderMap) -> Option<Duration> {
     let field = headers.get(KEEP_ALIVE)?.to_str().ok()?;
-    let timeout = field.split(',').filter_map(|part| part.trim().split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"));
+    let timeout = field
+        .split(',')
+        .filter_map(|part| part.trim().split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"));
     timeout.and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok()).map(Duration::from_secs)
 }
 
 /// Whether the application agrees to the one change of protocol that it was asked for.
 pub(super) fn agrees(response: &Response<Incoming>) -> bool {
     let protocol = response.headers().get(UPGRADE).map(HeaderValue::as_bytes);
-    response.status() == StatusCode::SWITCHING_PROTOCOLS && protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// The head of an agreed change of protocol, and the application's side of it.
@@ -52,7 +57,11 @@ pub(super) fn switching(mut response: Response<Incoming>) -> (Response<()>, OnUp
 }
 
 fn options(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
@@ -65,14 +74,28 @@ mod tests {
 
     #[test]
     fn fields_for_one_hop_stay_there() {
-        let mut map = headers(&[("connection", "X-Secret , close,content-length"), ("x-secret", "1"), ("keep-alive", "timeout=5"), ("upgrade", "h2c"), ("content-length", "3"), ("x-kept", "1")]);
+        let mut map = headers(&[
+            ("connection", "X-Secret , close,content-length"),
+            ("x-secret", "1"),
+            ("keep-alive", "timeout=5"),
+            ("upgrade", "h2c"),
+            ("content-length", "3"),
+            ("x-kept", "1"),
+        ]);
         strip(&mut map);
         assert_eq!(map, headers(&[("content-length", "3"), ("x-kept", "1")]));
     }
 
     #[test]
     fn keep_alive_is_honoured_where_it_can_be_read() {
-        for (text, wanted) in [("timeout=5", Some(5)), ("max=9, Timeout = 72", Some(72)), ("timeout=\"5\"", Some(5)), ("timeout", None), ("timeout=-1", None), ("max=3", None)] {
+        for (text, wanted) in [
+            ("timeout=5", Some(5)),
+            ("max=9, Timeout = 72", Some(72)),
+            ("timeout=\"5\"", Some(5)),
+            ("timeout", None),
+            ("timeout=-1", None),
+            ("max=3", None),
+        ] {
             assert_eq!(keep_alive(&headers(&[("keep-alive", text)])), wanted.map(Duration::from_secs), "{text}");
         }
         assert_eq!(keep_alive(&HeaderMap::new()), None);

@@ -44,12 +44,25 @@ async fn heads_and_bodies_that_are_too_large() {
     let seen = app.seen().len();
     let post = |body: &str| format!("POST /open/a HTTP/1.1\r\nhost: a\r\n{body}");
     let declared = client.raw(post("content-length: 1001\r\n\r\n").as_bytes()).await;
-    assert!(declared.starts_with("HTTP/1.1 413") && declared.contains("\r\nconnection: close\r\n") && declared.contains("body_too_large"), "{declared}");
+    assert!(
+        declared.starts_with("HTTP/1.1 413")
+            && declared.contains("\r\nconnection: close\r\n")
+            && declared.contains("body_too_large"),
+        "{declared}"
+    );
     let chunk = format!("200\r\n{}\r\n", "a".repeat(0x200));
-    let streamed = client.raw(post(&format!("transfer-encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n")).as_bytes()).await;
-    assert!(streamed.starts_with("HTTP/1.1 413") && streamed.contains("\r\nconnection: close\r\n") && streamed.contains("body_too_large"), "{streamed}");
+    let streamed =
+        client.raw(post(&format!("transfer-encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n")).as_bytes()).await;
+    assert!(
+        streamed.starts_with("HTTP/1.1 413")
+            && streamed.contains("\r\nconnection: close\r\n")
+            && streamed.contains("body_too_large"),
+        "{streamed}"
+    );
     assert_eq!(app.seen().len(), seen, "the application never saw a whole one");
-    let exact = client.raw(post(&format!("connection: close\r\ncontent-length: 1000\r\n\r\n{}", "a".repeat(1000))).as_bytes()).await;
+    let exact = client
+        .raw(post(&format!("connection: close\r\ncontent-length: 1000\r\n\r\n{}", "a".repeat(1000))).as_bytes())
+        .await;
     assert!(exact.starts_with("HTTP/1.1 200"), "{exact}");
 }
 
@@ -60,7 +73,9 @@ async fn a_head_beyond_the_parser_is_cut_off() {
     let proxy = Fixture::with_limits(TlsMode::Mutual, app.address, patient());
     let mut stream = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
     stream.write_all(b"GET /open/a HTTP/1.1\r\nhost: a\r\n").await.unwrap();
-    let endless = async { while stream.write_all(b"x: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n").await.is_ok() {} };
+    let endless = async {
+        while stream.write_all(b"x: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n").await.is_ok() {}
+    };
     assert!(tokio::time::timeout(Duration::from_secs(20), endless).await.is_ok());
     assert_eq!(app.seen().len(), 0);
 }
@@ -72,7 +87,12 @@ async fn a_streamed_body_that_is_too_large_over_http2() {
     let limits = Limits { size: SizeLimits { headers: 32 * 1024, body: 1000 }, ..patient() };
     let proxy = Fixture::with_limits(TlsMode::Mutual, app.address, limits);
     let stream = proxy.client().connect(Some(b"h2")).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(stream),
+    )
+    .await
+    .unwrap();
     tokio::spawn(connection);
     let request = Request::post("https://orders.test/open/a").body(Chunks(vec![600, 600])).unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status(), 413);
@@ -104,7 +124,12 @@ async fn a_body_that_does_not_come_is_408() {
     let app = App::start().await;
     let proxy = Fixture::with_limits(TlsMode::Mutual, app.address, Limits { request: SHORT, ..patient() });
     let answer = proxy.client().raw(b"POST /open/a HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc").await;
-    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\r\nconnection: close\r\n") && answer.contains("request_timeout"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 408")
+            && answer.contains("\r\nconnection: close\r\n")
+            && answer.contains("request_timeout"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
@@ -193,7 +218,12 @@ async fn an_idle_connection_lives_longer_than_a_head_and_then_ends() {
     assert!(start.elapsed() >= idle - SHORT, "{:?}", start.elapsed());
 
     let stream = proxy.client().connect(Some(b"h2")).await.unwrap();
-    let (sender, connection) = hyper::client::conn::http2::handshake::<_, _, http_body_util::Empty<Bytes>>(hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+    let (sender, connection) = hyper::client::conn::http2::handshake::<_, _, http_body_util::Empty<Bytes>>(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(stream),
+    )
+    .await
+    .unwrap();
     assert!(tokio::time::timeout(Duration::from_secs(20), connection).await.is_ok(), "an idle HTTP/2 connection ends");
     drop(sender);
 }
@@ -224,7 +254,12 @@ async fn plaintext_gets_one_fixed_answer_that_names_the_cure() {
     let mut stream = TcpStream::connect(proxy.running.address).await.unwrap();
     stream.write_all(b"POST /open/a HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc").await.unwrap();
     let answer = read_all(&mut stream).await;
-    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("\"code\":\"plaintext\"") && answer.contains("tls.mode: Permissive"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 400")
+            && answer.contains("\"code\":\"plaintext\"")
+            && answer.contains("tls.mode: Permissive"),
+        "{answer}"
+    );
     let mut other = TcpStream::connect(proxy.running.address).await.unwrap();
     other.write_all(b"\x00\x01\x02").await.unwrap();
     assert!(!read_all(&mut other).await.contains("HTTP"));

@@ -15,7 +15,14 @@ async fn a_granted_request_reaches_the_application_with_the_right_fields() {
     assert_eq!((answer.header("x-hop"), answer.header("connection")), (None, None), "fields for one hop stay there");
     let seen = app.last();
     assert_eq!((seen.method.as_str(), seen.target.as_str()), ("GET", "/orders/7?x=1"));
-    for (name, wanted) in [("host", "orders.test"), ("x-user", "alice"), ("x-forwarded-for", "127.0.0.1"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "orders.test"), ("x-own", "kept")] {
+    for (name, wanted) in [
+        ("host", "orders.test"),
+        ("x-user", "alice"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "orders.test"),
+        ("x-own", "kept"),
+    ] {
         assert_eq!(seen.header(name), [wanted], "{name}");
     }
     assert!(seen.header("authorization").is_empty(), "the token stays here");
@@ -34,7 +41,13 @@ async fn refusals_say_why_and_what_to_bring() {
     let realm = r#"Bearer realm="orders""#;
     for (path, token, status, code, challenge) in [
         ("/orders/7", None, 401, "token_missing", Some(realm.to_owned())),
-        ("/orders/7", Some(&none), 403, "insufficient_scope", Some(format!(r#"{realm}, error="insufficient_scope", scope="orders:read""#))),
+        (
+            "/orders/7",
+            Some(&none),
+            403,
+            "insufficient_scope",
+            Some(format!(r#"{realm}, error="insufficient_scope", scope="orders:read""#)),
+        ),
         ("/me", Some(&expired), 401, "token_invalid/token_expired", Some(format!(r#"{realm}, error="invalid_token""#))),
         ("/me", Some(&forged), 401, "token_invalid/bad_signature", Some(format!(r#"{realm}, error="invalid_token""#))),
         ("/other", Some(&none), 403, "no_rule", None),
@@ -74,9 +87,13 @@ async fn a_token_that_verified_once_is_still_judged_by_the_rules_and_the_revisio
 async fn grpc_calls_are_refused_in_their_own_form() {
     let app = App::start().await;
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
-    let request = Request::post("https://orders.test/me").header("content-type", "application/grpc").body(Bytes::new()).unwrap();
+    let request =
+        Request::post("https://orders.test/me").header("content-type", "application/grpc").body(Bytes::new()).unwrap();
     let answer = proxy.client().send_h2(request).await.unwrap();
-    assert_eq!((answer.status.as_u16(), answer.header("grpc-status"), answer.header("grpc-message")), (200, Some("16"), Some("token_missing")));
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("grpc-status"), answer.header("grpc-message")),
+        (200, Some("16"), Some("token_missing"))
+    );
     assert!(answer.body.is_empty());
 }
 
@@ -93,8 +110,12 @@ async fn http2_is_served_and_forwarded_as_http1() {
     let answer = proxy.client().send_h2(request).await.unwrap();
     assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"body"[..]));
     let seen = app.last();
-    assert_eq!((seen.header("host"), seen.header("cookie"), &seen.body[..]), (vec!["orders.test"], vec!["a=1; b=2"], &b"body"[..]));
-    let refused = proxy.client().send_h2(Request::get("https://orders.test/orders/7").body(Bytes::new()).unwrap()).await.unwrap();
+    assert_eq!(
+        (seen.header("host"), seen.header("cookie"), &seen.body[..]),
+        (vec!["orders.test"], vec!["a=1; b=2"], &b"body"[..])
+    );
+    let refused =
+        proxy.client().send_h2(Request::get("https://orders.test/orders/7").body(Bytes::new()).unwrap()).await.unwrap();
     assert_eq!(refused.code(), "token_missing");
 }
 
@@ -171,7 +192,9 @@ async fn a_refused_head_request_gets_no_body_over_either_protocol() {
     let app = App::start().await;
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
     let head = |uri: &str| Request::head(uri).header("host", "orders.test").body(Bytes::new()).unwrap();
-    for answer in [proxy.client().send(head("/me")).await, proxy.client().send_h2(head("https://orders.test/me")).await.unwrap()] {
+    for answer in
+        [proxy.client().send(head("/me")).await, proxy.client().send_h2(head("https://orders.test/me")).await.unwrap()]
+    {
         assert_eq!((answer.status.as_u16(), answer.body.len()), (401, 0));
         assert!(answer.header("content-length") != Some("0"), "{answer:?}");
     }

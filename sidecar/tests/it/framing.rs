@@ -10,14 +10,20 @@ async fn of_two_framings_the_application_sees_one_and_the_connection_ends() {
     let app = App::start().await;
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
     let inner = "GET /internal HTTP/1.1\r\nhost: a\r\n\r\n";
-    for order in ["transfer-encoding: chunked\r\ncontent-length: 4", "content-length: 4\r\ntransfer-encoding: chunked"] {
+    for order in ["transfer-encoding: chunked\r\ncontent-length: 4", "content-length: 4\r\ntransfer-encoding: chunked"]
+    {
         let request = format!("POST /open/a HTTP/1.1\r\nhost: a\r\n{order}\r\n\r\n0\r\n\r\n{inner}");
         let before = app.seen().len();
         let answer = proxy.client().raw(request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.matches("HTTP/1.1").count() == 1, "{answer}");
         let seen = app.seen().split_off(before);
         assert_eq!(seen.iter().map(|one| one.target.as_str()).collect::<Vec<_>>(), ["/open/a"]);
-        assert_eq!(seen[0].header("content-length").len() + seen[0].header("transfer-encoding").len(), 1, "{:?}", seen[0].headers);
+        assert_eq!(
+            seen[0].header("content-length").len() + seen[0].header("transfer-encoding").len(),
+            1,
+            "{:?}",
+            seen[0].headers
+        );
     }
 }
 
@@ -40,7 +46,8 @@ async fn broken_framings_are_refused() {
         let answer = proxy.client().raw(request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{fields}: {answer}");
     }
-    let answer = proxy.client().raw(b"POST /open/a HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n").await;
+    let answer =
+        proxy.client().raw(b"POST /open/a HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.0 400"), "{answer}");
     assert_eq!(app.seen().len(), 0);
 }
@@ -49,7 +56,8 @@ async fn broken_framings_are_refused() {
 async fn a_chunk_that_is_none_is_answered_400_and_ends_the_connection() {
     let app = App::start().await;
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
-    let answer = proxy.client().raw(b"POST /open/a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n").await;
+    let answer =
+        proxy.client().raw(b"POST /open/a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n").await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
     assert_eq!(app.seen().len(), 0);
 }
@@ -77,12 +85,17 @@ async fn a_body_of_unknown_length_is_chunked_for_every_method_and_trailers_end_h
     .await;
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
     for method in ["GET", "POST", "DELETE"] {
-        let request = format!("{method} /open/a HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\ntrailer: x-user\r\n\r\n3\r\nabc\r\n0\r\nx-user: root\r\n\r\n");
+        let request = format!(
+            "{method} /open/a HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\ntrailer: x-user\r\n\r\n3\r\nabc\r\n0\r\nx-user: root\r\n\r\n"
+        );
         let answer = proxy.client().raw(request.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 204"), "{method}: {answer}");
         let seen = received.lock().unwrap().pop().unwrap().to_ascii_lowercase();
         assert!(seen.contains("transfer-encoding: chunked\r\n") && !seen.contains("content-length"), "{seen}");
-        assert!(seen.ends_with("\r\n\r\n3\r\nabc\r\n0\r\n\r\n") && !seen.contains("root") && !seen.contains("trailer"), "{seen}");
+        assert!(
+            seen.ends_with("\r\n\r\n3\r\nabc\r\n0\r\n\r\n") && !seen.contains("root") && !seen.contains("trailer"),
+            "{seen}"
+        );
     }
 }
 
@@ -91,7 +104,9 @@ async fn pipelined_requests_are_decided_one_by_one() {
     let app = App::start().await;
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
     let mut stream = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
-    let one = |path: &str, close: bool| format!("GET {path} HTTP/1.1\r\nhost: a\r\n{}\r\n", if close { "connection: close\r\n" } else { "" });
+    let one = |path: &str, close: bool| {
+        format!("GET {path} HTTP/1.1\r\nhost: a\r\n{}\r\n", if close { "connection: close\r\n" } else { "" })
+    };
     let all = [one("/open/1", false), one("/me", false), one("/open/2", true)].concat();
     stream.write_all(all.as_bytes()).await.unwrap();
     let answer = read_all(&mut stream).await;

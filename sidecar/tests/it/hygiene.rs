@@ -22,17 +22,37 @@ async fn identity_and_proxy_fields_of_the_client_never_pass() {
         ("proxy-authorization", "Basic YQ=="),
     ];
     let alice = proxy.alice();
-    let own = [("authorization", alice.as_str()), ("connection", "x-user, authorization, host"), ("te", "trailers"), ("upgrade", "h2c")];
+    let own = [
+        ("authorization", alice.as_str()),
+        ("connection", "x-user, authorization, host"),
+        ("te", "trailers"),
+        ("upgrade", "h2c"),
+    ];
     for path in ["/open/a", "/orders/7"] {
         let answer = proxy.client().get(path, &[&forged[..], &own].concat()).await;
         assert_eq!(answer.status, 200);
         let seen = app.last();
         let user: &[&str] = if path == "/orders/7" { &["alice"] } else { &[] };
         assert_eq!(seen.header("x-user"), user);
-        assert_eq!((seen.header("x-forwarded-for"), seen.header("x-forwarded-host")), (vec!["127.0.0.1"], vec!["orders.test"]));
+        assert_eq!(
+            (seen.header("x-forwarded-for"), seen.header("x-forwarded-host")),
+            (vec!["127.0.0.1"], vec!["orders.test"])
+        );
         assert_eq!(seen.header("x-request-id").len(), 1);
         assert_ne!(seen.header("x-request-id"), ["mine"]);
-        for name in ["x_user", "x_forwarded_for", "forwarded", "x-real-ip", "x-original-url", "x-http-method-override", "proxy-authorization", "te", "upgrade", "connection", "authorization"] {
+        for name in [
+            "x_user",
+            "x_forwarded_for",
+            "forwarded",
+            "x-real-ip",
+            "x-original-url",
+            "x-http-method-override",
+            "proxy-authorization",
+            "te",
+            "upgrade",
+            "connection",
+            "authorization",
+        ] {
             assert!(seen.header(name).is_empty(), "{name}: {:?}", seen.header(name));
         }
     }
@@ -64,7 +84,10 @@ async fn path_variants_never_reach_the_application() {
     }
     assert_eq!(app.seen().len(), 0);
     // What may pass arrives in the one form that was decided on.
-    let answer = proxy.client().raw(b"GET /open/%7Ea%c3%a9?q=%2e HTTP/1.1\r\nhost: ORDERS.test.\r\nconnection: close\r\n\r\n").await;
+    let answer = proxy
+        .client()
+        .raw(b"GET /open/%7Ea%c3%a9?q=%2e HTTP/1.1\r\nhost: ORDERS.test.\r\nconnection: close\r\n\r\n")
+        .await;
     assert!(answer.starts_with("HTTP/1.1 200"));
     assert_eq!((app.last().target.as_str(), app.last().header("host")), ("/open/~a%C3%A9?q=%2e", vec!["orders.test"]));
 }
@@ -81,12 +104,19 @@ async fn hosts_and_methods_that_two_readers_could_take_differently_are_refused()
         ("TRACE /open/a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", "method"),
         ("get /open/a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n", "method"),
         ("CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\nconnection: close\r\n\r\n", "method"),
-        ("GET /open/a HTTP/1.1\r\nhost: a\r\nauthorization: Bearer a\r\nauthorization: Bearer b\r\nconnection: close\r\n\r\n", "several_credentials"),
+        (
+            "GET /open/a HTTP/1.1\r\nhost: a\r\nauthorization: Bearer a\r\nauthorization: Bearer b\r\nconnection: close\r\n\r\n",
+            "several_credentials",
+        ),
     ] {
         let answer = proxy.client().raw(head.as_bytes()).await;
-        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains(&format!("\"detail\":\"{detail}\"")), "{head}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 400") && answer.contains(&format!("\"detail\":\"{detail}\"")),
+            "{head}: {answer}"
+        );
     }
-    let answer = proxy.client().raw(b"GET /open/a HTTP/1.1\r\nhost: a\r\nexpect: 200-ok\r\nconnection: close\r\n\r\n").await;
+    let answer =
+        proxy.client().raw(b"GET /open/a HTTP/1.1\r\nhost: a\r\nexpect: 200-ok\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 417"), "{answer}");
     assert_eq!(app.seen().len(), 0);
 }

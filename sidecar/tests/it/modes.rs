@@ -33,7 +33,10 @@ async fn permissive_takes_both_on_one_port() {
     assert_eq!(proxy.client().get("/open/x", &[]).await.status, 200);
     assert_eq!(app.last().header("x-forwarded-proto"), ["https"]);
     let internal = String::from_utf8_lossy(GET).replace("/open/x", "/internal");
-    assert!(plaintext(proxy.running.address, internal.as_bytes()).await.contains("certificate_missing"), "plaintext proves nothing");
+    assert!(
+        plaintext(proxy.running.address, internal.as_bytes()).await.contains("certificate_missing"),
+        "plaintext proves nothing"
+    );
 }
 
 #[tokio::test]
@@ -64,7 +67,10 @@ async fn a_connection_that_the_policy_would_no_longer_take_is_told_so_and_closed
     proxy.apply(&body(TlsMode::Mutual));
     stream.write_all(keep.as_bytes()).await.unwrap();
     let rest = read_all(&mut stream).await;
-    assert!(rest.contains("HTTP/1.1 403") && rest.contains(r#""detail":"tls_mode""#) && rest.contains("connection: close"), "{rest}");
+    assert!(
+        rest.contains("HTTP/1.1 403") && rest.contains(r#""detail":"tls_mode""#) && rest.contains("connection: close"),
+        "{rest}"
+    );
     assert_eq!(app.seen().len(), 1);
 }
 
@@ -74,7 +80,9 @@ async fn audit_refuses_nothing_and_keeps_identity_honest() {
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
     proxy.apply(&with(TlsMode::Mutual, |body| body.mode = Mode::Audit));
     let stranger = proxy.stranger();
-    let answer = stranger.get("/orders/7", &[("x-user", "mallory"), ("x_user", "mallory"), ("authorization", "Bearer nonsense")]).await;
+    let answer = stranger
+        .get("/orders/7", &[("x-user", "mallory"), ("x_user", "mallory"), ("authorization", "Bearer nonsense")])
+        .await;
     assert_eq!(answer.status, 200, "no certificate, no token: told, and let pass");
     let seen = app.last();
     assert!(seen.header("x-user").is_empty() && seen.header("x_user").is_empty());
@@ -94,7 +102,8 @@ async fn audit_refuses_nothing_and_keeps_identity_honest() {
 async fn limits_are_those_of_the_policy() {
     let app = App::start().await;
     let proxy = Fixture::start(TlsMode::Optional, app.address);
-    let change = |headers, body| with(TlsMode::Optional, |policy| (policy.limits.headers, policy.limits.body) = (headers, body));
+    let change =
+        |headers, body| with(TlsMode::Optional, |policy| (policy.limits.headers, policy.limits.body) = (headers, body));
     let client = proxy.client();
     let post = |length: usize| {
         let request = Request::post("/open/x").header("host", "orders.test").body(Bytes::from(vec![b'a'; length]));
@@ -137,7 +146,10 @@ async fn browsers_are_told_what_they_need() {
     proxy.apply(&with(TlsMode::Optional, for_browsers));
     let client = proxy.client();
     let preflight = |origin: &str| {
-        let request = Request::options("/me").header("host", "orders.test").header("origin", origin).header("access-control-request-method", "PUT");
+        let request = Request::options("/me")
+            .header("host", "orders.test")
+            .header("origin", origin)
+            .header("access-control-request-method", "PUT");
         client.send(request.body(Bytes::new()).unwrap())
     };
     let answer = preflight("https://app.test").await;
@@ -154,7 +166,10 @@ async fn browsers_are_told_what_they_need() {
     }
     assert_eq!(preflight("https://evil.test").await.status, 401, "an ordinary request without a token");
     let refused = client.get("/me", &[("origin", "https://app.test")]).await;
-    assert_eq!((refused.code().as_str(), refused.header("access-control-allow-origin")), ("token_missing", Some("https://app.test")));
+    assert_eq!(
+        (refused.code().as_str(), refused.header("access-control-allow-origin")),
+        ("token_missing", Some("https://app.test"))
+    );
     let passed = client.get("/open/x", &[("origin", "https://app.test")]).await;
     assert_eq!((passed.status.as_u16(), passed.header("access-control-allow-origin")), (200, Some("https://app.test")));
     let other = client.get("/open/x", &[("origin", "https://evil.test")]).await;
@@ -169,7 +184,10 @@ async fn the_metadata_document_leads_a_client_to_its_token() {
     let client = proxy.client();
     let location = "https://orders.test/.well-known/oauth-protected-resource/api";
     let refused = client.get("/me", &[]).await;
-    assert_eq!(refused.header("www-authenticate"), Some(format!(r#"Bearer realm="orders", resource_metadata="{location}""#).as_str()));
+    assert_eq!(
+        refused.header("www-authenticate"),
+        Some(format!(r#"Bearer realm="orders", resource_metadata="{location}""#).as_str())
+    );
     for path in ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/api"] {
         let answer = client.get(path, &[]).await;
         assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, Some("application/json")));

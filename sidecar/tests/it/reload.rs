@@ -21,18 +21,38 @@ async fn without_a_snapshot_nothing_passes_and_nothing_is_ready() {
     let app = App::start().await;
     let proxy = Fixture::unconfigured(app.address, Limits::default());
     let answer = proxy.client().get("/open/a", &[]).await;
-    assert_eq!((answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")), (503, "not_configured", Some("5")));
+    assert_eq!(
+        (answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")),
+        (503, "not_configured", Some("5"))
+    );
     assert_eq!(proxy.client().get("/open//a", &[]).await.code(), "bad_request/empty_segment", "hygiene comes first");
-    assert_eq!((probe(&proxy, "GET", "/readyz").await, probe(&proxy, "GET", "/livez").await, probe(&proxy, "HEAD", "/startupz").await), ("503".into(), "200".into(), "200".into()));
+    assert_eq!(
+        (
+            probe(&proxy, "GET", "/readyz").await,
+            probe(&proxy, "GET", "/livez").await,
+            probe(&proxy, "HEAD", "/startupz").await
+        ),
+        ("503".into(), "200".into(), "200".into())
+    );
     let mut bad = snapshot(&body(TlsMode::Mutual), &proxy.signer.jwks());
     bad.rulesets[0].revision = "0".repeat(64);
     assert!(proxy.state.apply(&bad, &[]).is_err());
     let answer = proxy.client().get("/open/a", &[]).await;
-    assert_eq!((answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")), (503, "config_invalid", Some("5")));
+    assert_eq!(
+        (answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")),
+        (503, "config_invalid", Some("5"))
+    );
     assert!(!proxy.state.is_ready());
     proxy.apply(&body(TlsMode::Mutual));
     assert_eq!(proxy.client().get("/open/a", &[]).await.status, 200);
-    assert_eq!((probe(&proxy, "GET", "/readyz").await, probe(&proxy, "POST", "/readyz").await, probe(&proxy, "GET", "/x").await), ("200".into(), "405".into(), "404".into()));
+    assert_eq!(
+        (
+            probe(&proxy, "GET", "/readyz").await,
+            probe(&proxy, "POST", "/readyz").await,
+            probe(&proxy, "GET", "/x").await
+        ),
+        ("200".into(), "405".into(), "404".into())
+    );
     assert_eq!(app.seen().len(), 1);
 }
 
@@ -90,13 +110,20 @@ async fn a_file_that_cannot_be_used_changes_nothing() {
         let before = outcomes.lock().unwrap().len();
         replace(&path, &content);
         eventually("the change is seen", || async { outcomes.lock().unwrap().len() > before }).await;
-        assert!(outcomes.lock().unwrap().last().unwrap().is_err(), "{}", String::from_utf8_lossy(&content[..content.len().min(200)]));
+        assert!(
+            outcomes.lock().unwrap().last().unwrap().is_err(),
+            "{}",
+            String::from_utf8_lossy(&content[..content.len().min(200)])
+        );
         assert!(proxy.state.fault().is_some() && proxy.state.is_ready(), "the fault is visible, the last good stays");
         assert_eq!(client.get("/first", &[]).await.status, 200);
         assert_eq!(client.get("/second", &[]).await.status, 403);
     }
     std::fs::remove_file(&path).unwrap();
-    eventually("a lost file is a fault", || async { proxy.state.fault().is_some_and(|fault| fault.contains("cannot be read")) }).await;
+    eventually("a lost file is a fault", || async {
+        proxy.state.fault().is_some_and(|fault| fault.contains("cannot be read"))
+    })
+    .await;
     assert_eq!(client.get("/first", &[]).await.status, 200);
     replace(&path, &second);
     eventually("a good file is in force", || async { client.get("/second", &[]).await.status == 200 }).await;
@@ -116,15 +143,26 @@ async fn a_swapped_link_and_a_write_in_place_are_seen() {
     };
     for (version, path) in [("v1", "/first"), ("v2", "/second")] {
         std::fs::create_dir(folder.path().join(version)).unwrap();
-        std::fs::write(folder.path().join(version).join("s.json"), text(&snapshot(&with_path(path), &proxy.signer.jwks()))).unwrap();
+        std::fs::write(
+            folder.path().join(version).join("s.json"),
+            text(&snapshot(&with_path(path), &proxy.signer.jwks())),
+        )
+        .unwrap();
     }
     link("v1");
-    let _watch = file::watch(&folder.path().join("data/s.json"), Arc::clone(&proxy.state), vec![proxy.ca.certificate.clone()], drop).unwrap();
+    let _watch = file::watch(
+        &folder.path().join("data/s.json"),
+        Arc::clone(&proxy.state),
+        vec![proxy.ca.certificate.clone()],
+        drop,
+    )
+    .unwrap();
     let client = proxy.client();
     assert_eq!(client.get("/first", &[]).await.status, 200);
     link("v2");
     eventually("the new link is followed", || async { client.get("/second", &[]).await.status == 200 }).await;
-    std::fs::write(folder.path().join("v2/s.json"), text(&snapshot(&with_path("/third"), &proxy.signer.jwks()))).unwrap();
+    std::fs::write(folder.path().join("v2/s.json"), text(&snapshot(&with_path("/third"), &proxy.signer.jwks())))
+        .unwrap();
     eventually("a write in place is seen", || async { client.get("/third", &[]).await.status == 200 }).await;
 }
 
@@ -155,7 +193,10 @@ async fn issuers_whose_keys_never_came_are_503_and_do_not_disturb_the_rest() {
     without.keys.clear();
     proxy.state.apply(&without, std::slice::from_ref(&proxy.ca.certificate)).unwrap();
     let answer = proxy.client().get("/me", &[("authorization", &proxy.alice())]).await;
-    assert_eq!((answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")), (503, "keys_unavailable", Some("5")));
+    assert_eq!(
+        (answer.status.as_u16(), answer.code().as_str(), answer.header("retry-after")),
+        (503, "keys_unavailable", Some("5"))
+    );
     assert_eq!(proxy.client().get("/open/a", &[]).await.status, 200);
 }
 
@@ -196,7 +237,12 @@ async fn an_http2_connection_that_is_no_longer_acceptable_ends() {
     let app = App::start().await;
     let proxy = Fixture::start(TlsMode::Optional, app.address);
     let stream = proxy.stranger().connect(Some(b"h2")).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(stream),
+    )
+    .await
+    .unwrap();
     let connection = tokio::spawn(connection);
     let request = || Request::get("https://a/open/a").body(http_body_util::Empty::<Bytes>::new()).unwrap();
     assert_eq!(sender.send_request(request()).await.unwrap().status(), 200);
@@ -216,7 +262,10 @@ fn damaged(good: &[u8], number: usize) -> Vec<u8> {
         3 => bytes.splice(place..place, good[..place].iter().copied()).for_each(drop),
         4 => bytes.drain(place..(place + 9).min(good.len())).for_each(drop),
         5 => bytes[place] = b'0' + u8::try_from(number / 8 % 10).unwrap(),
-        6 => bytes = String::from_utf8_lossy(good).replacen("\"format\":1", &format!("\"format\":{number}"), 1).into_bytes(),
+        6 => {
+            bytes =
+                String::from_utf8_lossy(good).replacen("\"format\":1", &format!("\"format\":{number}"), 1).into_bytes()
+        }
         _ if number % 200 == 7 => bytes.resize(policy::wire::MAX_SNAPSHOT_BYTES + 1, b' '),
         _ => bytes = String::from_utf8_lossy(good).replacen("/orders/{id}", &"/**/".repeat(number % 3), 1).into_bytes(),
     }

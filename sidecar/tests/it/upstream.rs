@@ -23,13 +23,23 @@ async fn head(stream: &mut tokio::net::TcpStream) -> Option<String> {
 /// One connection of a client, so that one worker with its one pool serves all requests on it.
 async fn on_one_connection(proxy: &Fixture) -> hyper::client::conn::http1::SendRequest<http_body_util::Full<Bytes>> {
     let stream = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
-    let (sender, connection) = hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender
 }
 
-async fn status(sender: &mut hyper::client::conn::http1::SendRequest<http_body_util::Full<Bytes>>, method: &str, body: &'static str) -> u16 {
-    let request = Request::builder().method(method).uri("/open/a").header("host", "a").body(http_body_util::Full::from(body)).unwrap();
+async fn status(
+    sender: &mut hyper::client::conn::http1::SendRequest<http_body_util::Full<Bytes>>,
+    method: &str,
+    body: &'static str,
+) -> u16 {
+    let request = Request::builder()
+        .method(method)
+        .uri("/open/a")
+        .header("host", "a")
+        .body(http_body_util::Full::from(body))
+        .unwrap();
     sender.ready().await.unwrap();
     let response = sender.send_request(request).await.unwrap();
     let status = response.status().as_u16();
@@ -43,7 +53,10 @@ async fn a_connection_serves_many_requests() {
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
     let mut sender = on_one_connection(&proxy).await;
     for method in ["GET", "POST", "PUT", "HEAD", "DELETE", "GET"] {
-        assert_eq!(status(&mut sender, method, if method == "GET" || method == "HEAD" { "" } else { "body" }).await, 200);
+        assert_eq!(
+            status(&mut sender, method, if method == "GET" || method == "HEAD" { "" } else { "body" }).await,
+            200
+        );
     }
     assert_eq!((app.seen().len(), app.connections()), (6, 1));
 }
@@ -110,7 +123,10 @@ async fn a_connection_is_not_used_beyond_its_promise() {
         count.fetch_add(1, Ordering::SeqCst);
         async move {
             while head(&mut stream).await.is_some() {
-                stream.write_all(b"HTTP/1.1 200 OK\r\nkeep-alive: timeout=2\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nkeep-alive: timeout=2\r\ncontent-length: 0\r\n\r\n")
+                    .await
+                    .unwrap();
             }
         }
     })
@@ -170,5 +186,8 @@ async fn bodies_stream_in_both_directions_before_either_ends() {
         answer.push(stream.read_u8().await.unwrap());
     }
     stream.write_all(b"3\r\nabc\r\n").await.unwrap();
-    eventually("the chunk is there before the body ends", || async { first.lock().unwrap().ends_with(b"3\r\nabc\r\n") }).await;
+    eventually("the chunk is there before the body ends", || async {
+        first.lock().unwrap().ends_with(b"3\r\nabc\r\n")
+    })
+    .await;
 }

@@ -45,7 +45,8 @@ async fn an_agreed_tunnel_carries_bytes_both_ways_longer_than_a_head_may_take() 
     let heads = Arc::default();
     let app = app(SWITCHING, Arc::clone(&heads)).await;
     let short = Duration::from_millis(100);
-    let proxy = Fixture::with_limits(TlsMode::Mutual, app.address, Limits { head: short, request: short, ..Limits::default() });
+    let proxy =
+        Fixture::with_limits(TlsMode::Mutual, app.address, Limits { head: short, request: short, ..Limits::default() });
     let mut stream = open(&proxy, "/open/ws", OPENING).await;
     let mut answer = Vec::new();
     while !answer.ends_with(b"first") {
@@ -67,7 +68,11 @@ async fn an_agreed_tunnel_carries_bytes_both_ways_longer_than_a_head_may_take() 
 #[tokio::test]
 async fn an_idle_tunnel_ends() {
     let app = app(SWITCHING, Arc::default()).await;
-    let proxy = Fixture::with_limits(TlsMode::Mutual, app.address, Limits { idle: Duration::from_millis(150), ..Limits::default() });
+    let proxy = Fixture::with_limits(
+        TlsMode::Mutual,
+        app.address,
+        Limits { idle: Duration::from_millis(150), ..Limits::default() },
+    );
     let mut stream = open(&proxy, "/open/ws", OPENING).await;
     assert!(read_all(&mut stream).await.ends_with("first"));
 }
@@ -80,13 +85,18 @@ async fn an_application_that_does_not_agree_gets_no_tunnel() {
     let mut stream = open(&proxy, "/open/ws", OPENING).await;
     stream.write_all(b"GET /internal2 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
     let answer = read_all(&mut stream).await;
-    assert!(answer.contains("\r\n\r\nno") && answer.matches("HTTP/1.1 ").count() == 2 && answer.contains("no_rule"), "{answer}");
+    assert!(
+        answer.contains("\r\n\r\nno") && answer.matches("HTTP/1.1 ").count() == 2 && answer.contains("no_rule"),
+        "{answer}"
+    );
     assert_eq!(heads.lock().unwrap().len(), 1, "what follows is a request, and it is decided");
 }
 
 #[tokio::test]
 async fn another_protocol_than_the_one_asked_for_opens_nothing() {
-    let app = app("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: h2c\r\n\r\nfirst", Arc::default()).await;
+    let app =
+        app("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: h2c\r\n\r\nfirst", Arc::default())
+            .await;
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
     let mut stream = open(&proxy, "/open/ws", &format!("{OPENING}connection: close\r\n")).await;
     let answer = read_all(&mut stream).await;

@@ -44,7 +44,9 @@ impl App {
                 *connections.lock().unwrap() += 1;
                 let seen = Arc::clone(&seen);
                 let service = service_fn(move |request| echo(request, Arc::clone(&seen)));
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
+                );
             }
         });
         app
@@ -63,13 +65,28 @@ impl App {
     }
 }
 
-async fn echo(request: Request<Incoming>, seen: Arc<Mutex<Vec<Recorded>>>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn echo(
+    request: Request<Incoming>,
+    seen: Arc<Mutex<Vec<Recorded>>>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let Ok(collected) = body.collect().await else { return Ok(Response::builder().status(499).body(Full::default()).unwrap()) };
+    let Ok(collected) = body.collect().await else {
+        return Ok(Response::builder().status(499).body(Full::default()).unwrap());
+    };
     let body = collected.to_bytes();
-    let recorded = Recorded { method: head.method.to_string(), target: head.uri.to_string(), headers: head.headers, body: body.clone() };
+    let recorded = Recorded {
+        method: head.method.to_string(),
+        target: head.uri.to_string(),
+        headers: head.headers,
+        body: body.clone(),
+    };
     seen.lock().unwrap().push(recorded);
-    Ok(Response::builder().header("x-app", "yes").header("connection", "x-hop").header("x-hop", "1").body(Full::new(body)).unwrap())
+    Ok(Response::builder()
+        .header("x-app", "yes")
+        .header("connection", "x-hop")
+        .header("x-hop", "1")
+        .body(Full::new(body))
+        .unwrap())
 }
 
 /// Hands every connection to a function.

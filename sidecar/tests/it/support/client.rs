@@ -56,9 +56,14 @@ impl Client {
         let mut roots = RootCertStore::empty();
         roots.add(trusted.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
         let config = match identity {
-            Some(identity) => builder.with_client_auth_cert(vec![identity.certificate.clone()], identity.key()).unwrap(),
+            Some(identity) => {
+                builder.with_client_auth_cert(vec![identity.certificate.clone()], identity.key()).unwrap()
+            }
             None => builder.with_no_client_auth(),
         };
         Self { address, config }
@@ -104,7 +109,8 @@ impl Client {
 
     pub(crate) async fn send_h2(&self, request: Request<Bytes>) -> hyper::Result<Answer> {
         let stream = self.connect(Some(b"h2")).await.unwrap();
-        let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
         tokio::spawn(connection);
         Ok(read(sender.send_request(request.map(Full::new)).await?).await)
     }
@@ -145,15 +151,32 @@ mod anyone {
     use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
     impl ServerCertVerifier for super::Anyone {
-        fn verify_server_cert(&self, _: &CertificateDer, _: &[CertificateDer], _: &ServerName, _: &[u8], _: UnixTime) -> Result<ServerCertVerified, Error> {
+        fn verify_server_cert(
+            &self,
+            _: &CertificateDer,
+            _: &[CertificateDer],
+            _: &ServerName,
+            _: &[u8],
+            _: UnixTime,
+        ) -> Result<ServerCertVerified, Error> {
             Ok(ServerCertVerified::assertion())
         }
 
-        fn verify_tls12_signature(&self, _: &[u8], _: &CertificateDer, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        fn verify_tls12_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
             Ok(HandshakeSignatureValid::assertion())
         }
 
-        fn verify_tls13_signature(&self, _: &[u8], _: &CertificateDer, _: &DigitallySignedStruct) -> Result<HandshakeSignatureValid, Error> {
+        fn verify_tls13_signature(
+            &self,
+            _: &[u8],
+            _: &CertificateDer,
+            _: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, Error> {
             Ok(HandshakeSignatureValid::assertion())
         }
 

@@ -4,8 +4,9 @@ use super::client::PATIENCE;
 use super::tokens::ISSUER;
 use super::{Ca, Client, Signer};
 use policy::wire::{
-    Access, Algorithm, AttributeName, Body, ClientCa, Forward, ForwardHeader, HeaderFormat, HeaderSource, IdentityMapping, Issuer, KeysMessage, PathOptions,
-    PolicyName, Require, Rule, RulesetMessage, Snapshot, Tls, TlsMode, TlsVersion,
+    Access, Algorithm, AttributeName, Body, ClientCa, Forward, ForwardHeader, HeaderFormat, HeaderSource,
+    IdentityMapping, Issuer, KeysMessage, PathOptions, PolicyName, Require, Rule, RulesetMessage, Snapshot, Tls,
+    TlsMode, TlsVersion,
 };
 use sidecar::{Limits, Running, ServerCertificate, Settings, State};
 use std::net::SocketAddr;
@@ -40,7 +41,8 @@ impl Fixture {
         let server = ca.server();
         let certificate = ServerCertificate::new(vec![server.certificate.clone()], server.key()).unwrap();
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut settings = Settings { workers: 2, admin: Some(loopback), ..Settings::new(loopback, upstream, certificate) };
+        let mut settings =
+            Settings { workers: 2, admin: Some(loopback), ..Settings::new(loopback, upstream, certificate) };
         adjust(&mut settings);
         let state = Arc::new(State::new());
         let running = sidecar::start(settings, Arc::clone(&state)).unwrap();
@@ -87,7 +89,12 @@ pub(crate) fn body(mode: TlsMode) -> Body {
             mode,
             min_version: TlsVersion::Tls12,
             trust_domain: "cluster.local".into(),
-            client_cas: vec![ClientCa { name: "cluster".into(), built_in: true, certificates: Vec::new(), crls: Vec::new() }],
+            client_cas: vec![ClientCa {
+                name: "cluster".into(),
+                built_in: true,
+                certificates: Vec::new(),
+                crls: Vec::new(),
+            }],
         },
         issuers: vec![issuer()],
         rules: vec![
@@ -99,7 +106,11 @@ pub(crate) fn body(mode: TlsMode) -> Body {
         forward: Forward {
             keep_token: false,
             client_certificate: false,
-            headers: vec![ForwardHeader { name: "x-user".into(), value: HeaderSource::Identity(AttributeName::Subject), format: HeaderFormat::Comma }],
+            headers: vec![ForwardHeader {
+                name: "x-user".into(),
+                value: HeaderSource::Identity(AttributeName::Subject),
+                format: HeaderFormat::Comma,
+            }],
         },
         paths: PathOptions { case_insensitive: false, encoded_slash: false },
     }

@@ -31,7 +31,8 @@ impl Signer {
         let mut all = json!({"iss": ISSUER, "aud": "orders-api", "sub": "alice", "exp": 4_000_000_000_u64});
         all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
         let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": self.id});
-        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(all.to_string()));
+        let signed =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(all.to_string()));
         let signature = self.key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }

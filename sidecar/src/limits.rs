@@ -120,6 +120,8 @@ pub const PLAINTEXT_DRAIN: usize = 64 * 1024;
 pub const PREFACE_PAUSE: Duration = Duration::from_millis(10);
 /// So long before its certificate's end a connection takes no further request: time for the caller to come again.
 pub const CERTIFICATE_MARGIN: Duration = Duration::from_secs(60);
+/// How often an open stream is decided anew: five times within what it may outlive its ground.
+pub const STREAM_CHECK: Duration = Duration::from_secs(1);
 /// For the open streams of a connection that is to end.
 pub const CLOSING: Duration = Duration::from_secs(5);
 /// What `Retry-After` says where configuration or keys are on their way, in seconds.

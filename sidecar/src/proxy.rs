@@ -1,5 +1,7 @@
 //! The way of a request.
 
+mod recheck;
+
 use crate::answer::{self, Asked, OwnAnswer, Refusal};
 use crate::body::{Outgoing, Progress, Upload};
 use crate::clock::Clock;
@@ -68,7 +70,7 @@ impl Worker {
 
     /// Answers a request: with the application's answer, or with why there is none.
     pub(crate) async fn answer(
-        &self,
+        self: &Rc<Self>,
         connection: &Rc<Connection>,
         mut request: Request<Incoming>,
     ) -> Response<Outgoing> {
@@ -102,7 +104,9 @@ impl Worker {
             Ok(Arrival::Answer(response)) => response.map(|download| Outgoing::of_app(download, turn)),
             Ok(Arrival::Tunnel(response, app_side)) => {
                 connection.becomes_tunnel();
-                tunnel::open(client_side, app_side, Rc::clone(connection), limits.idle);
+                let (worker, caller) = (Rc::clone(self), Rc::clone(connection));
+                let allowed = move || worker.still_allows(&caller, &head);
+                tunnel::open(client_side, app_side, limits.idle, allowed);
                 return response.map(|()| Outgoing::ours(Bytes::new(), turn));
             }
             Err(refusal) => {

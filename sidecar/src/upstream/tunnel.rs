@@ -1,6 +1,6 @@
 //! Bytes in both directions after both sides agreed on another protocol.
 
-use crate::connection::Connection;
+use crate::limits::STREAM_CHECK;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::cell::Cell;
@@ -10,10 +10,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
-/// Opens a tunnel as soon as the caller has the answer that announces it; `connection` keeps its slot until it ends.
-pub(crate) fn open(client_side: OnUpgrade, app_side: OnUpgrade, connection: Rc<Connection>, idle: Duration) {
+/// Opens a tunnel as soon as the caller has the answer that announces it. It ends when nothing moves in it for `idle`, or
+/// when it is no longer `allowed`; whatever `allowed` holds is held until then.
+pub(crate) fn open(client_side: OnUpgrade, app_side: OnUpgrade, idle: Duration, allowed: impl Fn() -> bool + 'static) {
     tokio::task::spawn_local(async move {
         let (Ok(client), Ok(app)) = (client_side.await, app_side.await) else { return };
         let moved = Rc::new(Cell::new(Instant::now()));
@@ -22,9 +23,16 @@ pub(crate) fn open(client_side: OnUpgrade, app_side: OnUpgrade, connection: Rc<C
         tokio::select! {
             _ = copy_bidirectional(&mut client, &mut app) => {}
             () = idle_for(&moved, idle) => {}
+            () = refused(allowed) => {}
         }
-        drop(connection);
     });
+}
+
+/// Ends when the tunnel would no longer be opened.
+async fn refused(allowed: impl Fn() -> bool) {
+    while allowed() {
+        sleep(STREAM_CHECK).await;
+    }
 }
 
 async fn idle_for(moved: &Cell<Instant>, idle: Duration) {

@@ -1,6 +1,6 @@
 //! The one change of protocol that passes.
 
-use crate::support::{Fixture, RawApp, read_all};
+use crate::support::{Fixture, RawApp, body, read_all};
 use policy::wire::TlsMode;
 use sidecar::Limits;
 use std::sync::{Arc, Mutex};
@@ -117,4 +117,25 @@ async fn refused_or_unknown_upgrades_open_nothing() {
     assert!(answer.starts_with("HTTP/1.1 502") && !answer.contains("first"), "{answer}");
     let head = heads.lock().unwrap()[0].to_ascii_lowercase();
     assert!(!head.contains("upgrade"), "{head}");
+}
+
+/// The policy changes under an open tunnel: first in a way that allows it still, then in one that does not.
+#[tokio::test]
+async fn a_tunnel_ends_when_it_would_no_longer_be_opened() {
+    let app = app(SWITCHING, Arc::default()).await;
+    let proxy = Fixture::start(TlsMode::Permissive, app.address);
+    let mut stream = open(&proxy, "/open/ws", OPENING).await;
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"first") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    let mut other = body(TlsMode::Permissive);
+    other.rules.truncate(1);
+    proxy.apply(&other);
+    stream.write_all(b"on").await.unwrap();
+    let mut echoed = [0; 2];
+    stream.read_exact(&mut echoed).await.unwrap();
+    other.rules[0].access = policy::wire::Access::Authenticated;
+    proxy.apply(&other);
+    assert_eq!(read_all(&mut stream).await, "", "ended, not by its caller");
 }

@@ -31,14 +31,17 @@ pub(crate) enum BodyFault {
 #[derive(Debug)]
 pub(crate) struct Progress {
     moved: Cell<Instant>,
+    /// The same for all bodies of the connection.
+    connection: Rc<Cell<Instant>>,
     sent: Cell<Option<Instant>>,
     fault: Cell<Option<BodyFault>>,
     limit: Duration,
 }
 
 impl Progress {
-    pub(crate) fn new(limit: Duration) -> Rc<Self> {
-        Rc::new(Self { moved: Cell::new(Instant::now()), sent: Cell::new(None), fault: Cell::new(None), limit })
+    pub(crate) fn new(limit: Duration, connection: Rc<Cell<Instant>>) -> Rc<Self> {
+        let moved = Cell::new(Instant::now());
+        Rc::new(Self { moved, connection, sent: Cell::new(None), fault: Cell::new(None), limit })
     }
 
     /// When the client's body was read to its end.
@@ -53,7 +56,9 @@ impl Progress {
 
     /// A byte went in one direction or the other.
     pub(crate) fn note(&self) {
-        self.moved.set(Instant::now());
+        let now = Instant::now();
+        self.moved.set(now);
+        self.connection.set(now);
     }
 
     /// Ready when nothing moved in either direction for the limit.

@@ -42,7 +42,10 @@ pub(crate) struct Connection {
     open: Cell<usize>,
     /// Requests that it had.
     turns: Cell<u64>,
-    quiet_since: Cell<Instant>,
+    /// Requests whose answer has not begun.
+    waiting: Cell<usize>,
+    /// When anything last moved in a body, or a request began or ended.
+    moved: Rc<Cell<Instant>>,
     end: Notify,
     idle: Duration,
     /// From when on it takes no further request.
@@ -63,8 +66,14 @@ impl Connection {
             self.phase.set_free();
         }
         self.open.set(self.open.get() + 1);
+        self.moved.set(Instant::now());
         self.turns.set(self.turns.get() + 1);
         Turn { connection: Rc::clone(self), record }
+    }
+
+    /// Where bodies note that they move.
+    pub(crate) fn moved(&self) -> Rc<Cell<Instant>> {
+        Rc::clone(&self.moved)
     }
 
     /// No request head will follow: what comes is another protocol.
@@ -93,7 +102,7 @@ impl Drop for Turn {
         let connection = &self.connection;
         connection.open.set(connection.open.get().saturating_sub(1));
         if connection.is_h2 {
-            connection.quiet_since.set(Instant::now());
+            connection.moved.set(Instant::now());
         } else if !connection.tunnel.get() {
             connection.phase.expect_head();
         }
@@ -121,7 +130,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: Socket
         tunnel: Cell::new(false),
         open: Cell::new(0),
         turns: Cell::new(0),
-        quiet_since: Cell::new(Instant::now()),
+        waiting: Cell::new(0),
+        moved: Rc::new(Cell::new(Instant::now())),
         end: Notify::new(),
         idle: limits.idle,
         old_from: Instant::now() + jittered(limits.age),
@@ -138,7 +148,9 @@ async fn respond(
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Infallible> {
     let is_head = request.method() == Method::HEAD;
+    let waiting = Waiting::new(&connection);
     let mut response = worker.answer(&connection, request).await;
+    drop(waiting);
     if is_head {
         response.body_mut().withhold();
     }
@@ -218,10 +230,28 @@ fn h2_builder() -> hyper::server::conn::http2::Builder<LocalExecutor> {
     builder
 }
 
-/// Ends when no stream was open for so long; pings do not count.
+/// A request from its head to the head of its answer, or to its caller's change of mind.
+struct Waiting(Rc<Connection>);
+
+impl Waiting {
+    fn new(connection: &Rc<Connection>) -> Self {
+        connection.waiting.set(connection.waiting.get() + 1);
+        Self(Rc::clone(connection))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get().saturating_sub(1));
+        self.0.moved.set(Instant::now());
+    }
+}
+
+/// Ends when nothing moved on any stream for so long; pings do not count, nor does a stream that its caller does not read.
 async fn idle_for(connection: &Connection, idle: Duration) {
     loop {
-        let since = if connection.open.get() > 0 { Instant::now() } else { connection.quiet_since.get() };
+        // While the application thinks, its own time counts.
+        let since = if connection.waiting.get() > 0 { Instant::now() } else { connection.moved.get() };
         if since.elapsed() >= idle {
             return;
         }

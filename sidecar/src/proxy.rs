@@ -91,7 +91,7 @@ impl Worker {
                 Err(refusal)
             }
             Course::Forward(outbound) => {
-                let progress = Progress::new(limits.idle);
+                let progress = Progress::new(limits.idle, connection.moved());
                 let upload = Upload::new(body, limits.size.body, Rc::clone(&progress));
                 self.upstream
                     .send(*outbound, upload, progress, limits.request)

@@ -277,3 +277,28 @@ async fn a_stopped_proxy_listens_no_more_and_holds_no_connection() {
     assert_eq!(read_all(&mut open).await, "");
     assert!(TcpStream::connect(address).await.is_err() && TcpStream::connect(admin).await.is_err());
 }
+
+/// The caller answers pings and never opens its window: the stream does not move, and the connection ends.
+#[tokio::test]
+async fn an_http2_answer_that_nobody_reads_is_not_held_for_ever() {
+    let app = RawApp::start(|_, mut stream| async move {
+        let _ = stream.read(&mut [0; 1024]).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4000000\r\n\r\n").await;
+        let _ = stream.write_all(&vec![b'a'; 4_000_000]).await;
+        let _ = stream.read(&mut [0; 1024]).await;
+    })
+    .await;
+    let proxy = Fixture::with_limits(TlsMode::Mutual, app.address, Limits { idle: SHORT * 3, ..patient() });
+    let stream = proxy.client().connect(Some(b"h2")).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new())
+        .initial_stream_window_size(1)
+        .handshake::<_, http_body_util::Empty<Bytes>>(hyper_util::rt::TokioIo::new(stream))
+        .await
+        .unwrap();
+    let ended = tokio::spawn(connection);
+    let request = Request::get("https://orders.test/open/x").body(http_body_util::Empty::new()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(tokio::time::timeout(Duration::from_secs(20), ended).await.is_ok(), "the connection ends");
+    drop(response);
+}

@@ -119,3 +119,18 @@ fn dependencies(crate_name: &str, depth: Option<u32>) -> BTreeSet<String> {
     let lines = String::from_utf8(output.stdout).unwrap();
     lines.lines().skip(1).filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
+
+/// A file of tests that CI does not name would never run there.
+#[test]
+fn every_test_is_run_by_ci() {
+    let suites = std::fs::read_to_string(root().join(".ci/suites")).unwrap();
+    for (path, _) in files(".rs") {
+        let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+        let name = match parts.iter().map(AsRef::as_ref).collect::<Vec<&str>>()[..] {
+            [_, "tests", file] => file.trim_end_matches(".rs").to_owned(),
+            [_, "tests", folder, "main.rs"] => folder.to_owned(),
+            _ => continue,
+        };
+        assert!(suites.contains(&format!("--test {name}")), "{}: not in .ci/suites", path.display());
+    }
+}

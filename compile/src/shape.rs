@@ -21,6 +21,25 @@ const KIND: &str = "ApiAuthPolicy";
 /// What every object of Kubernetes has beside what its schema says; `status` is ours to write, and is not looked at.
 const ENVELOPE: [&str; 4] = ["apiVersion", "kind", "metadata", "status"];
 
+/// What Kubernetes knows of every object (ObjectMeta).
+const METADATA: [&str; 15] = [
+    "name",
+    "namespace",
+    "labels",
+    "annotations",
+    "generateName",
+    "generation",
+    "uid",
+    "resourceVersion",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "finalizers",
+    "ownerReferences",
+    "managedFields",
+    "selfLink",
+];
+
 /// Words that YAML 1.1 takes for true and false, and `kubectl` with it.
 const YAML_1_1_WORDS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
 
@@ -65,6 +84,7 @@ fn deserialize(document: &Document, found: &mut Vec<Diagnostic>) -> Option<ApiAu
 pub fn check(object: &Value, places: &Places, schema: &Value) -> Vec<Diagnostic> {
     let mut walk = Walk { places, pointer: String::new(), found: Vec::new() };
     walk.node(object, schema);
+    walk.metadata(object);
     walk.name(object);
     walk.found
 }
@@ -77,6 +97,15 @@ struct Walk<'places> {
 }
 
 impl Walk<'_> {
+    /// A misspelt `namespace` would quietly move the policy to another one.
+    fn metadata(&mut self, object: &Value) {
+        for name in object.get("metadata").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+            if !METADATA.contains(&name.as_str()) {
+                self.at("metadata", |walk| walk.unknown(name, &METADATA));
+            }
+        }
+    }
+
     fn name(&mut self, object: &Value) {
         match object.pointer("/metadata/name") {
             Some(Value::String(_)) => {}

@@ -94,6 +94,11 @@ fn unknown_fields_lead_to_the_known_one() {
             "p.yaml:7:5: error[unknown_field]: spec.tls.Mode: unknown field `Mode`; did you mean `mode`?",
         ),
         (
+            "namespace: shop",
+            "namspace: shop",
+            "p.yaml:3:26: error[unknown_field]: metadata.namspace: unknown field `namspace`; did you mean `namespace`?",
+        ),
+        (
             "  forward:\n",
             "  login: {}\n  forward:\n",
             "p.yaml:20:3: error[unknown_field]: spec.login: unknown field `login`; known here: `cors`, `forward`, `ip`, `issuers`, `limits`, `mode`, `paths`, `port`, `resource`, `rules`, `selector`, `tls`",

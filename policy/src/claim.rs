@@ -30,6 +30,11 @@ impl ClaimPath {
         }
     }
 
+    /// The top-level name that it begins with.
+    pub(crate) fn root(&self) -> Option<&str> {
+        self.0.first().map(AsRef::as_ref)
+    }
+
     /// The value at this place; arrays are not walked, and `null` counts as absent.
     #[must_use]
     pub fn find<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {

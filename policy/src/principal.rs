@@ -75,7 +75,7 @@ pub struct Identity {
     pub client: Option<String>,
     /// What `azp`, `client_id` and the mapped client say, each that is there: all must be listed where clients are.
     pub clients: Vec<String>,
-    /// The claims as they were signed.
+    /// The claims as they were signed, those alone that something in the policy looks at.
     pub claims: Map<String, Value>,
 }
 

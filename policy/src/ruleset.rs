@@ -90,6 +90,8 @@ pub struct Issuer {
     pub(crate) email_trusted: bool,
     pub(crate) access_token_use: bool,
     pub(crate) identity: IdentityMapping,
+    /// The top-level claims that rules and headers of the policy look at; the others are not kept.
+    pub(crate) kept_claims: Vec<Box<str>>,
 }
 
 #[derive(Debug)]

@@ -70,7 +70,7 @@ pub fn verify(token: &str, issuers: &[Issuer], keys: &[Option<Arc<KeySet>>]) -> 
     let times = Times::read(&envelope.claims, issuer)?;
     let token = VerifiedToken::from_checked(envelope.claims, times, issuer, position)?;
     claims::check_required(&token.identity.claims, issuer)?;
-    Ok(token)
+    Ok(token.keeping(&issuer.kept_claims))
 }
 
 impl VerifiedToken {
@@ -93,6 +93,14 @@ impl VerifiedToken {
         let confirmation = Confirmation::read(&claims)?;
         let identity = attributes::read(claims, issuer)?;
         Ok(Self { identity, times, confirmation, issuer: position })
+    }
+
+    /// Without the claims that nothing in the policy looks at: they are most of what a cached token would hold.
+    fn keeping(mut self, kept: &[Box<str>]) -> Self {
+        let claims = std::mem::take(&mut self.identity.claims);
+        let is_kept = |name: &String| kept.iter().any(|kept| **kept == **name);
+        self.identity.claims = claims.into_iter().filter(|(name, _)| is_kept(name)).collect();
+        self
     }
 
     /// Whether the token is good now and on this connection.

@@ -60,7 +60,7 @@ impl TokenCache {
 
     fn insert(&mut self, token: &str, verified: &Arc<VerifiedToken>) {
         let key: Rc<str> = token.into();
-        let cost = ENTRY + 2 * token.len() + verified.weight();
+        let cost = ENTRY + token.len() + verified.weight();
         self.bytes += cost;
         self.turns.push_back(Rc::clone(&key));
         self.entries.insert(key, Entry { token: Arc::clone(verified), cost, used: false });

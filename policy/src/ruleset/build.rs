@@ -92,7 +92,7 @@ impl Ruleset {
     /// # Errors
     /// The first fault, with its place.
     pub fn new(body: &Body) -> Result<Self, RulesetError> {
-        let issuers = body.issuers.iter().enumerate().map(|(n, one)| issuer(one, n)).collect::<Built<Vec<_>>>()?;
+        let mut issuers = body.issuers.iter().enumerate().map(|(n, one)| issuer(one, n)).collect::<Built<Vec<_>>>()?;
         check_names("issuers", body.issuers.iter().map(|one| &one.name))?;
         for (n, one) in issuers.iter().enumerate() {
             if issuers.iter().take(n).any(|other| other.issuer == one.issuer) {
@@ -112,6 +112,9 @@ impl Ruleset {
                 .add(template, index)
                 .map_err(|fault| at(format!("rules[{index}].path"))(RulesetFault::Template(fault)))?;
         }
+        let forward = forward(&body.forward)?;
+        let kept = kept_claims(&rules, &forward);
+        issuers.iter_mut().for_each(|issuer| issuer.kept_claims.clone_from(&kept));
         Ok(Self {
             policy: body.policy.clone(),
             audit: body.mode == Mode::Audit,
@@ -122,7 +125,7 @@ impl Ruleset {
             tls: tls(&body.tls)?,
             issuers,
             rules,
-            forward: forward(&body.forward)?,
+            forward,
             paths: Paths { encoded_slash: body.paths.encoded_slash, case_insensitive: body.paths.case_insensitive },
             router,
         })
@@ -138,6 +141,23 @@ fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a String>) -> Built
         }
     }
     Ok(())
+}
+
+/// The top-level claims that anything in the policy looks at beside the attributes.
+fn kept_claims(rules: &[Rule], forward: &Forward) -> Vec<Box<str>> {
+    let of_rules = rules.iter().filter_map(|rule| match &rule.access {
+        Access::Require(require) => Some(require.claims.iter().map(|(path, ..)| path)),
+        _ => None,
+    });
+    let of_headers = forward.headers.iter().filter_map(|header| match &header.source {
+        IdentitySource::Claim(path) => Some(path),
+        IdentitySource::Attribute(_) => None,
+    });
+    let mut kept: Vec<Box<str>> =
+        of_rules.flatten().chain(of_headers).filter_map(ClaimPath::root).map(Into::into).collect();
+    kept.sort_unstable();
+    kept.dedup();
+    kept
 }
 
 fn resource(identifier: Option<&str>, issuers: &[Issuer]) -> Built<Option<Resource>> {
@@ -213,6 +233,7 @@ fn issuer(from: &wire::Issuer, n: usize) -> Built<Issuer> {
         email_trusted: from.email_trusted,
         access_token_use: from.access_token_use,
         identity: identity(&from.identity, &place)?,
+        kept_claims: Vec::new(),
     })
 }
 

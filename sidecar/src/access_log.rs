@@ -12,7 +12,7 @@ pub(crate) use line::Line;
 pub(crate) use writer::{Batch, Writer};
 
 use crate::events::Finished;
-use crate::limits::{LOG_BATCH, LOG_FLUSH, LOG_LINE, LOG_RETRY, LOG_SPARE};
+use crate::limits::{LOG_BATCH, LOG_FLUSH, LOG_LINE, LOG_LINGER, LOG_RETRY, LOG_SPARE};
 use crate::metrics::Counters;
 use http::request::Parts;
 use line::Second;
@@ -24,6 +24,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -143,8 +144,14 @@ impl Local {
 }
 
 impl Drop for Local {
+    /// The worker ends: nobody waits for this thread any more, so it may wait for room to tell what was dropped.
     fn drop(&mut self) {
+        let until = Instant::now() + LOG_LINGER;
         self.flush();
+        while self.untold.get() > 0 && Instant::now() < until {
+            std::thread::sleep(LOG_RETRY);
+            self.flush();
+        }
     }
 }
 

@@ -4,6 +4,10 @@
 
 mod body;
 mod message;
+mod pod;
+mod stream;
 
 pub use body::*;
 pub use message::*;
+pub use pod::*;
+pub use stream::*;

@@ -84,6 +84,9 @@ pub enum WireError {
     /// Another version wrote it.
     #[error("format {0} is not {FORMAT}, the one that this version reads")]
     Format(u32),
+    /// A message of a kind that this version does not know.
+    #[error("a message of an unknown `type`")]
+    Type,
     /// The bytes are not the ones that were published.
     #[error("the revision does not fit the body")]
     Revision,

@@ -1,0 +1,1 @@
+//! The keys of token issuers: where they are found (OpenID Connect discovery, JWKS), fetched within bounds and kept.

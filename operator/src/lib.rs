@@ -1,0 +1,3 @@
+//! The operator: watches policies and pods, compiles, and tells every sidecar what is in force.
+
+pub mod hub;

@@ -1,0 +1,3 @@
+//! The binary `doorward-operator`.
+
+fn main() {}

@@ -1,3 +1,16 @@
 //! The operator: watches policies and pods, compiles, and tells every sidecar what is in force.
+//!
+//! The way of a change: [`watch`] sees it, [`engine`] gathers, [`compiler`] makes of the [`world`] what every pod should run,
+//! the [`hub`] hands it to the open streams, and [`status`] says what came of it.
 
+pub mod cache;
+pub mod compiler;
+pub mod engine;
 pub mod hub;
+pub mod keys;
+pub mod lease;
+pub mod limits;
+pub mod objects;
+pub mod status;
+pub mod watch;
+pub mod world;

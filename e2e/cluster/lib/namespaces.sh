@@ -33,7 +33,7 @@ node_up() {
     ip netns add "$netns"
     in_network bash -c "$(declare -f network_up); network_up $node_address $service_range"
   fi
-  in_network setsid unshare --mount --propagation private --uts --pid --fork --mount-proc -- pause \
+  nsenter --net="/run/netns/$netns" setsid unshare --mount --propagation private --uts --pid --fork --mount-proc -- pause \
     </dev/null >>"$logs/node.log" 2>&1 9>&- &
   local unshare=$! pid
   wait_for "the first process of the node" pgrep --parent "$unshare" --exact pause

@@ -50,7 +50,7 @@ func run(command *cobra.Command) {
 
 // Errors of kubectl are for people: printed by kubectl itself, without the usage text. As in its own main.
 func runKubectl() {
-	_ = logs.GlogSetter(kubectl.GetLogVerbosity(os.Args))
+	_, _ = logs.GlogSetter(kubectl.GetLogVerbosity(os.Args))
 	if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
 		util.CheckErr(err)
 	}

@@ -3,3 +3,5 @@
 pub mod ca;
 pub mod hub;
 pub mod limits;
+pub mod metrics;
+pub mod serve;

@@ -6,8 +6,6 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 
-use crate::inject;
-
 /// Watches policies and pods, compiles, and tells every sidecar what is in force.
 ///
 /// Outside a cluster it uses KUBECONFIG. Exit codes: 0 told to stop, 1 cannot run, 2 the command line cannot be used.
@@ -60,13 +58,13 @@ pub struct Args {
     #[arg(long, value_name = "IMAGE", default_value = concat!("doorward/capture:", env!("CARGO_PKG_VERSION")))]
     pub capture_image: String,
     /// The processor time that a sidecar asks for
-    #[arg(long, value_name = "QUANTITY", default_value_t = inject::Resources::default().cpu)]
+    #[arg(long, value_name = "QUANTITY", default_value = "50m")]
     pub sidecar_cpu: String,
     /// The memory that a sidecar asks for
-    #[arg(long, value_name = "QUANTITY", default_value_t = inject::Resources::default().memory)]
+    #[arg(long, value_name = "QUANTITY", default_value = "64Mi")]
     pub sidecar_memory: String,
     /// The most memory of a sidecar
-    #[arg(long, value_name = "QUANTITY", default_value_t = inject::Resources::default().memory_limit)]
+    #[arg(long, value_name = "QUANTITY", default_value = "512Mi")]
     pub sidecar_memory_limit: String,
     /// How much is logged: error, warn, info, debug, or directives for single parts
     #[arg(long, value_name = "LEVEL", default_value = "info")]

@@ -133,8 +133,8 @@ impl Compiler {
         for (key, object) in world.policies.objects() {
             self.policies.entry(key.clone()).or_default().update(object, &key.namespace, world, &self.options.compile);
         }
-        let assigned = assign::assign(world, &self.policies);
         let keys = self.keys(fetched);
+        let assigned = assign::assign(world, &self.policies);
         let desired = assigned.desired(world, &self.options, &keys);
         Outcome { desired, policies: assigned.into_outcomes(world, &self.policies) }
     }

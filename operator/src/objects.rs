@@ -112,7 +112,7 @@ pub struct Pod {
 }
 
 /// Of a pod's `spec`, what is read.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpec {
     #[serde(default)]
@@ -145,7 +145,7 @@ struct ContainerPort {
 }
 
 /// Of a pod's `status`, what is read.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct PodStatus {
     #[serde(default)]
     phase: Option<String>,

@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::compiler::{PolicyOutcome, Rules};
 use crate::hub::{PodId, Seen};
 
-pub use write::{Writer, WriterParts};
+pub use write::{Statuses, Writer, WriterParts};
 
 /// What is known of a set of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,3 +1,4 @@
 //! The operator: watches policies and pods, compiles, and tells every sidecar what is in force.
 
 pub mod hub;
+pub mod inject;

@@ -111,6 +111,7 @@ node_down() {
 }
 
 cgroups_up() {
+  [ -d /sys/fs/cgroup/cpuset ] || fail "the node rung needs cgroups of version 1, one hierarchy for each controller"
   local controller
   for controller in /sys/fs/cgroup/*/; do
     [ "$(stat -fc %T "$controller")" = cgroupfs ] || continue

@@ -2,6 +2,7 @@
 //! (`admission.k8s.io/v1`). Objects are JSON all the way, so that nothing that our types do not know is lost.
 
 pub mod configuration;
+mod lookup;
 mod pods;
 mod policies;
 mod review;
@@ -18,6 +19,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::Value;
 
 use crate::inject;
+pub use lookup::KubeLookup;
 use review::{Answer, Review};
 
 /// Where the API server asks about pods.

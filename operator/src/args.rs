@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 
+use crate::inject;
+
 /// Watches policies and pods, compiles, and tells every sidecar what is in force.
 ///
 /// Outside a cluster it uses KUBECONFIG. Exit codes: 0 told to stop, 1 cannot run, 2 the command line cannot be used.
@@ -58,13 +60,13 @@ pub struct Args {
     #[arg(long, value_name = "IMAGE", default_value = concat!("doorward/capture:", env!("CARGO_PKG_VERSION")))]
     pub capture_image: String,
     /// The processor time that a sidecar asks for
-    #[arg(long, value_name = "QUANTITY", default_value = "50m")]
+    #[arg(long, value_name = "QUANTITY", default_value_t = inject::Resources::default().cpu)]
     pub sidecar_cpu: String,
     /// The memory that a sidecar asks for
-    #[arg(long, value_name = "QUANTITY", default_value = "64Mi")]
+    #[arg(long, value_name = "QUANTITY", default_value_t = inject::Resources::default().memory)]
     pub sidecar_memory: String,
     /// The most memory of a sidecar
-    #[arg(long, value_name = "QUANTITY", default_value = "512Mi")]
+    #[arg(long, value_name = "QUANTITY", default_value_t = inject::Resources::default().memory_limit)]
     pub sidecar_memory_limit: String,
     /// How much is logged: error, warn, info, debug, or directives for single parts
     #[arg(long, value_name = "LEVEL", default_value = "info")]
@@ -89,6 +91,25 @@ impl Args {
     pub fn url(&self) -> String {
         let default = || format!("https://{}.{}.svc:8443", self.service, self.namespace);
         self.operator_url.clone().unwrap_or_else(default)
+    }
+}
+
+impl Args {
+    /// What is put into pods, all but the CA bundle.
+    #[must_use]
+    pub fn injection(&self) -> inject::Settings {
+        inject::Settings {
+            sidecar_image: self.sidecar_image.clone(),
+            capture_image: self.capture_image.clone(),
+            operator_url: self.url(),
+            resources: inject::Resources {
+                cpu: self.sidecar_cpu.clone(),
+                memory: self.sidecar_memory.clone(),
+                cpu_limit: None,
+                memory_limit: self.sidecar_memory_limit.clone(),
+            },
+            ..inject::Settings::for_operator_in(&self.namespace)
+        }
     }
 }
 

@@ -124,7 +124,11 @@ impl Compiler {
     /// The sources of keys that the rules in force name.
     #[must_use]
     pub fn sources(&self) -> BTreeSet<::policy::keys::KeySource> {
-        self.policies.values().filter_map(policy::Entry::rules).flat_map(|rules| rules.sources.iter().cloned()).collect()
+        self.policies
+            .values()
+            .filter_map(policy::Entry::rules)
+            .flat_map(|rules| rules.sources.iter().cloned())
+            .collect()
     }
 
     /// Compiles a world.

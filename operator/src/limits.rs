@@ -212,3 +212,14 @@ pub const OLDEST_MINOR: u32 = 33;
 pub const API_WAIT: Duration = Duration::from_secs(2);
 /// How often the leader looks whether `caBundle` of the webhooks is still as it wrote it.
 pub const WEBHOOK_CHECK: Duration = Duration::from_secs(30);
+
+/// Connections of API servers at once: each keeps a few open and asks over them.
+pub const WEBHOOK_CONNECTIONS: usize = 256;
+/// For the TLS handshake of an API server, which waits five seconds in all.
+pub const WEBHOOK_HANDSHAKE: Duration = Duration::from_secs(5);
+/// Between two questions over one connection, and for a head.
+pub const WEBHOOK_IDLE: Duration = Duration::from_secs(120);
+/// For a whole question and its answer: the API server waits no longer.
+pub const WEBHOOK_TIME: Duration = Duration::from_secs(5);
+/// For one look-up during an admission.
+pub const LOOKUP: Duration = Duration::from_secs(2);

@@ -10,16 +10,18 @@ use tokio::sync::watch;
 use tokio::time::{interval, sleep};
 use tracing::{info, warn};
 
+use crate::admission::{KubeLookup, Service};
 use crate::args::Args;
 use crate::ca::{self, Authority, KubeStore, Webhooks, service_names};
 use crate::compiler::{Compiler, Options};
 use crate::engine::{Engine, Told};
 use crate::hub::{Hub, PodId};
+use crate::inject;
 use crate::keys::Fetcher;
 use crate::lease::{Group, Keeper};
 use crate::limits::{self, API_CONNECT, API_READ, API_WAIT, OLDEST_MINOR, WEBHOOK_CHECK};
 use crate::metrics::Metrics;
-use crate::serve::{Health, KubeReviewer, Server, ServerParts};
+use crate::serve::{Health, KubeReviewer, Server, ServerParts, webhooks};
 use crate::status::{Writer, WriterParts};
 
 /// The Secret and the ConfigMap of the built-in CA.
@@ -48,15 +50,25 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let leases = tokio::spawn(keeper.run(stopped));
     let authority = start_authority(&args, &client, group.clone());
 
-    let compiler = Compiler::new(Options::of(&args));
+    let options = Options::of(&args);
+    let admission = Arc::new(Service::new(
+        KubeLookup::new(&client),
+        args.namespace.clone(),
+        args.injection(),
+        options.compile.clone(),
+    ));
+    tokio::spawn(keep_injection(Arc::clone(&admission), args.injection(), authority.bundles()));
+    let compiler = Compiler::new(options);
     let (engine, told) = Engine::new(&client, compiler, Arc::clone(&hub), Fetcher::new(Arc::clone(&keys)));
     let engine = tokio::spawn(engine.run());
     start_writer(&args, &client, &hub, &told, group.clone());
-    tokio::spawn(keep_webhooks(client.clone(), webhooks(&args), Arc::clone(&authority), group));
+    tokio::spawn(keep_webhooks(client.clone(), webhook_configurations(&args), Arc::clone(&authority), group));
 
     let health = Health::new(Arc::clone(&metrics), Arc::clone(&authority));
     let probes = health.start(args.health).await.with_context(|| format!("cannot listen on {}", args.health))?;
     tell_health(&health, told.complete);
+    let webhooks = webhooks::start(args.webhooks, admission, authority.serving_config()?)
+        .with_context(|| format!("cannot listen on {}", args.webhooks))?;
     let parts = ServerParts {
         hub,
         reviewer: Arc::new(KubeReviewer::new(&client)),
@@ -67,7 +79,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         metrics,
         limits: limits::Limits::default(),
     };
-    let sidecars = Server::start(args.sidecars, parts).with_context(|| format!("cannot listen on {}", args.sidecars))?;
+    let sidecars =
+        Server::start(args.sidecars, parts).with_context(|| format!("cannot listen on {}", args.sidecars))?;
     info!(sidecars = %sidecars.address(), health = %probes.address(), "serving");
 
     tokio::select! {
@@ -80,7 +93,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     // Another replica may lead while this one says good-bye to its sidecars.
     stop.send_replace(true);
     let _ = leases.await;
-    sidecars.stop().await;
+    tokio::join!(sidecars.stop(), webhooks.stop());
     probes.stop().await;
     Ok(())
 }
@@ -161,14 +174,36 @@ fn tell_health(health: &Arc<Health>, mut complete: watch::Receiver<bool>) {
     });
 }
 
-fn webhooks(args: &Args) -> Webhooks {
+fn webhook_configurations(args: &Args) -> Webhooks {
     let name = vec![args.webhook_configuration.clone()];
     Webhooks { mutating: name.clone(), validating: name }
 }
 
+/// Pods that are made from now on know the operator by the CA of the moment.
+async fn keep_injection(
+    admission: Arc<Service<KubeLookup>>,
+    settings: inject::Settings,
+    mut bundles: watch::Receiver<Option<Arc<str>>>,
+) {
+    loop {
+        let bundle = bundles.borrow_and_update().clone();
+        if let Some(bundle) = bundle {
+            admission.set_injection(inject::Settings { ca_bundle: bundle.to_string(), ..settings.clone() });
+        }
+        if bundles.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// The leader tells the API server by which CA it knows the webhooks: after every change, and now and then, for others may
 /// have written there.
-async fn keep_webhooks(client: Client, webhooks: Webhooks, authority: Arc<Authority>, mut group: watch::Receiver<Group>) {
+async fn keep_webhooks(
+    client: Client,
+    webhooks: Webhooks,
+    authority: Arc<Authority>,
+    mut group: watch::Receiver<Group>,
+) {
     let mut bundles = authority.bundles();
     let mut checks = interval(WEBHOOK_CHECK);
     loop {

@@ -9,6 +9,7 @@ mod listener;
 mod report;
 mod stream;
 mod transport;
+pub mod webhooks;
 
 pub use health::Health;
 pub use identity::{KubeReviewer, ReviewError, Reviewer};

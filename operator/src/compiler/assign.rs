@@ -85,7 +85,7 @@ impl Assigned<'_> {
         // A policy whose port cannot be told on a pod still selects it: nothing there may be called absent.
         for (pod, _) in self.selected.values().flatten().filter(|(_, port)| port.is_none()) {
             if let Some(desired) = all.get_mut(&pod.id) {
-                desired.selected.extend(pod.ports.iter().map(|port| port.number));
+                desired.selected.extend(pod.all_ports());
             }
         }
         all.into_iter().map(|(pod, desired)| (pod, Arc::new(desired))).collect()

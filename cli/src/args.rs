@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::explain::{self, Judge, PeerInput, Request, answer_lines, named_cas};
+use crate::issuers::{self, IssuerArgs};
 use crate::load::{self, Refused};
 use crate::output::{Exit, Format, write_diagnostics, write_json};
 use crate::{check, demo, generate, run, snapshot, test, token};
@@ -80,6 +81,11 @@ struct ExplainArgs {
     /// The time of the request in RFC 3339; now without it
     #[arg(long, value_name = "TIME")]
     at: Option<jiff::Timestamp>,
+    /// Fetch the keys of issuers whose keys are not in the files
+    #[arg(long)]
+    fetch: bool,
+    #[command(flatten)]
+    issuers: IssuerArgs,
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -121,7 +127,11 @@ fn report(error: &anyhow::Error) -> Exit {
 }
 
 fn run_explain(args: ExplainArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let (policies, warnings) = load::load_usable(&args.files)?;
+    let (mut policies, warnings) = load::load_usable(&args.files, &args.issuers.compile_settings())?;
+    if args.fetch {
+        issuers::fetch(&mut policies, args.issuers.fetch_settings())?;
+    }
+    issuers::warn_of_missing(&policies, &mut std::io::stderr())?;
     let judge = Judge::new(policies, &named_cas(&args.client_ca)?)?;
     write_diagnostics(&mut std::io::stderr(), &warnings)?;
     let Some(requests) = &args.requests else {

@@ -12,6 +12,7 @@ pub mod certificate;
 pub mod claim;
 mod cors;
 pub mod decide;
+pub mod egress;
 pub mod forward;
 pub mod json;
 pub mod keys;

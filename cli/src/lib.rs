@@ -6,6 +6,7 @@ pub mod demo;
 pub mod dev;
 pub mod explain;
 pub mod generate;
+pub mod inject;
 pub mod issuers;
 pub mod load;
 pub mod output;

@@ -161,6 +161,8 @@ impl Site {
     /// A connection on which HTTP has not begun.
     pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
         let stream = TcpStream::connect(self.address).await.unwrap();
+        // Else each request waits for the acknowledgement of the handshake's last flight.
+        stream.set_nodelay(true).unwrap();
         let name = ServerName::try_from("doorward-operator.doorward-system.svc").unwrap();
         TlsConnector::from(self.client_config()).connect(name, stream).await.unwrap()
     }
@@ -237,7 +239,7 @@ impl Reply {
     /// The status, and the code of a refusal.
     pub(crate) fn told(&self) -> (u16, String) {
         let document: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
-        (self.status.as_u16(), document["code"].as_str().unwrap_or_default().to_owned())
+        (self.status.as_u16(), text_of(&document, "code"))
     }
 }
 
@@ -317,7 +319,10 @@ pub(crate) fn desired(generation: i64) -> Desired {
 
 /// The `type` of each line.
 pub(crate) fn types(lines: &[String]) -> Vec<String> {
-    let r#type =
-        |line: &String| serde_json::from_str::<serde_json::Value>(line).unwrap()["type"].as_str().unwrap().to_owned();
-    lines.iter().map(r#type).collect()
+    lines.iter().map(|line| text_of(&serde_json::from_str(line).unwrap(), "type")).collect()
+}
+
+/// A text in a document; empty where it is not there.
+fn text_of(document: &serde_json::Value, name: &str) -> String {
+    document.get(name).and_then(|value| value.as_str()).unwrap_or_default().to_owned()
 }

@@ -254,12 +254,15 @@ pub(crate) struct Lines {
 impl Lines {
     /// The next line that is no ping; none at the end of the stream.
     pub(crate) async fn next(&mut self) -> Option<String> {
-        loop {
-            let line = self.any().await?;
-            if !line.contains(r#""ping""#) {
-                return Some(line);
+        let next = async {
+            loop {
+                let line = self.any().await?;
+                if !line.contains(r#""ping""#) {
+                    return Some(line);
+                }
             }
-        }
+        };
+        timeout(PATIENCE, next).await.unwrap_or_else(|_| panic!("nothing but pings came"))
     }
 
     /// The next line; none at the end of the stream.

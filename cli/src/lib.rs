@@ -8,6 +8,7 @@ pub mod explain;
 pub mod generate;
 pub mod load;
 pub mod output;
+mod pem;
 pub mod run;
 pub mod snapshot;
 pub mod test;

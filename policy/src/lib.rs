@@ -15,6 +15,7 @@ pub mod decide;
 pub mod forward;
 pub mod json;
 pub mod keys;
+mod listed;
 mod metadata;
 pub mod peer;
 pub mod permit;

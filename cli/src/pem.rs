@@ -8,7 +8,7 @@ use rustls_pki_types::pem::PemObject;
 ///
 /// # Errors
 /// Where it holds none, or one that is broken.
-pub fn certificates(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+pub(crate) fn certificates(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
     found.ok().filter(|found| !found.is_empty()).context("no certificate in PEM")
 }

@@ -60,7 +60,9 @@ fn ruleset(rules: &[Drawn]) -> Ruleset {
             rule(json!({"path": path, "hosts": hosts, "methods": methods, "access": access(*kind)}))
         })
         .collect();
-    Ruleset::new(&serde_json::from_value(body(json!({ "rules": rules }))).unwrap()).unwrap()
+    let user = json!({"name": "x-user", "value": {"identity": "subject"}, "format": "Comma"});
+    let forward = json!({"headers": [user]});
+    Ruleset::new(&serde_json::from_value(body(json!({"rules": rules, "forward": forward}))).unwrap()).unwrap()
 }
 
 struct Judge<'a>(&'a Ruleset, &'static str);

@@ -27,10 +27,10 @@ type Drawn = (&'static str, &'static [&'static str], &'static [&'static str], us
 /// A request as it is drawn: method, host, path, the scopes of its token if it has one.
 type Asked = (&'static str, &'static str, String, Option<&'static str>);
 
-const TEMPLATES: [&str; 12] =
-    ["/", "/**", "/a", "/a/**", "/{x}", "/{x}/**", "/a/b", "/a/{x}", "/{x}/b", "/{x}/{y}", "/a.b", "/a/b/**"];
-const HOSTS: [&[&str]; 4] = [&[], &["h.com"], &["*.com"], &["h.com", "i.com"]];
-const METHODS: [&[&str]; 4] = [&[], &["GET"], &["POST"], &["GET", "POST"]];
+// Few of each, so that most requests find several rules.
+const TEMPLATES: [&str; 8] = ["/**", "/a", "/a/**", "/{x}", "/{x}/**", "/a/b", "/a/{x}", "/{x}/b"];
+const HOSTS: [&[&str]; 5] = [&[], &[], &[], &["h.com"], &["*.com"]];
+const METHODS: [&[&str]; 4] = [&[], &[], &["GET"], &["POST"]];
 
 fn access(kind: usize) -> Value {
     match kind {
@@ -47,10 +47,10 @@ fn drawn() -> impl Strategy<Value = Drawn> {
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
-    let segment = select(&["a", "b", "c", "A", "a.b", "b.json", "%20a", "a."][..]);
-    let path = proptest::collection::vec(segment, 0..4).prop_map(|segments| format!("/{}", segments.join("/")));
+    let segment = select(&["a", "a", "b", "c", "A", "b.json", "a."][..]);
+    let path = proptest::collection::vec(segment, 0..3).prop_map(|segments| format!("/{}", segments.join("/")));
     let scopes = proptest::option::of(select(&["", "read", "read write"][..]));
-    (select(&["GET", "POST", "HEAD", "PUT"][..]), select(&["h.com", "x.com", "org"][..]), path, scopes)
+    (select(&["GET", "POST", "HEAD"][..]), select(&["h.com", "x.com", "org"][..]), path, scopes)
 }
 
 fn ruleset(rules: &[Drawn]) -> Ruleset {
@@ -131,11 +131,11 @@ fn specificity(template: &str) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn the_order_of_rules_decides_nothing(
-        (rules, turned) in proptest::collection::vec(drawn(), 1..6)
+        (rules, turned) in proptest::collection::vec(drawn(), 1..12)
             .prop_flat_map(|rules| (Just(rules.clone()), Just(rules).prop_shuffle())),
         asked in asked(),
     ) {
@@ -148,7 +148,7 @@ proptest! {
 
     #[test]
     fn another_rule_never_allows_what_a_more_specific_template_refuses(
-        rules in proptest::collection::vec(drawn(), 1..6), added in drawn(), asked in asked(),
+        rules in proptest::collection::vec(drawn(), 1..12), added in drawn(), asked in asked(),
     ) {
         let before = verdict(&ruleset(&rules), &asked);
         let all = [&rules[..], &[added]].concat();

@@ -10,6 +10,7 @@ pub mod inject;
 pub mod issuers;
 pub mod load;
 pub mod output;
+mod pem;
 pub mod run;
 pub mod snapshot;
 pub mod test;

@@ -74,7 +74,7 @@ async fn keys_that_nothing_names_are_forgotten() {
     lines.insert(0, stray);
     pod.operator.set(&lines);
     let sidecar = pod.start();
-    pod.operator.reported("all came", |report| report.applied.len() == 2).await;
+    eventually("the stream is open", || async { pod.operator.opened().len() == 2 }).await;
     eventually("four files are left", || async { pod.files().len() == 4 }).await;
     pod.operator.send(&ruleset_line(9090, 5, &only("/v5/**")));
     let client = pod.client(&sidecar, 9090);

@@ -1,10 +1,15 @@
 //! The cluster that tests run against.
 
 use anyhow::{Context, ensure};
+use http::HeaderValue;
+use http::header::USER_AGENT;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use crate::limits::API_TIMEOUT;
+
+/// What tests call themselves, for the audit log.
+pub const OURSELVES: &str = "doorward-e2e";
 
 /// A client of the cluster that `KUBECONFIG` names. Nothing else is tried: neither `~/.kube/config`, which may be somebody's
 /// production, nor the cluster that the test may happen to run in.
@@ -35,6 +40,8 @@ async fn config() -> anyhow::Result<Config> {
     let kubeconfig = kubeconfig.context("KUBECONFIG names no file: run `make e2e-control`")?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
     let mut config = config.context("cannot use the file that KUBECONFIG names")?;
+    // Without it the audit log would not tell who asked.
+    config.headers.push((USER_AGENT, HeaderValue::from_static(OURSELVES)));
     config.connect_timeout = Some(API_TIMEOUT);
     config.read_timeout = Some(API_TIMEOUT);
     config.write_timeout = Some(API_TIMEOUT);

@@ -12,7 +12,7 @@ mod sink;
 mod tls;
 mod units;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{ApiAuthPolicy, IntOrString};
 use ipnet::IpNet;
@@ -67,6 +67,24 @@ impl ConfigMaps {
     fn get(&self, namespace: &str, name: &str) -> Option<&BTreeMap<String, String>> {
         self.0.get(&(namespace.to_owned(), name.to_owned()))
     }
+}
+
+/// The names of the ConfigMaps that a policy refers to, in its own namespace, whether or not it can be used otherwise.
+#[must_use]
+pub fn config_maps_of(object: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut open: Vec<&Value> = object.get("spec").into_iter().collect();
+    while let Some(node) = open.pop() {
+        match node {
+            Value::Object(fields) => {
+                names.extend(fields.get("configMapName").and_then(Value::as_str).map(str::to_owned));
+                open.extend(fields.values());
+            }
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    names
 }
 
 /// The namespace of an object that names none, as `kubectl` takes it without a context.

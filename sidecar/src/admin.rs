@@ -4,6 +4,7 @@
 use crate::drain::Drain;
 use crate::limits::{ACCEPT_PAUSE, ADMIN_BUFFER, ADMIN_CONNECTIONS, ADMIN_TIMEOUT};
 use crate::metrics::{self, Metrics};
+use crate::sockets::Sockets;
 use crate::state::State;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -18,15 +19,24 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// What is told about.
-struct Site {
+pub(crate) struct Site {
     state: Arc<State>,
     drain: Arc<Drain>,
     metrics: Arc<Metrics>,
+    sockets: Arc<Sockets>,
+}
+
+impl Site {
+    pub(crate) fn new(state: Arc<State>, drain: Arc<Drain>, metrics: Arc<Metrics>, sockets: Arc<Sockets>) -> Self {
+        Self { state, drain, metrics, sockets }
+    }
 }
 
 /// Answers for ever.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, drain: Arc<Drain>, metrics: Arc<Metrics>) {
-    let site = Arc::new(Site { state, drain, metrics });
+pub(crate) async fn serve(listener: std::net::TcpListener, site: Site) {
+    // Only a process without descriptors cannot wait for a socket, and then nothing else works either.
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    let site = Arc::new(site);
     let slots = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
     while let Ok(permit) = Arc::clone(&slots).acquire_owned().await {
         match listener.accept().await {
@@ -59,8 +69,9 @@ fn answer(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
         return metrics_of(site);
     }
     let (status, text) = match (request.method(), request.uri().path()) {
-        // The workers' sockets are bound before this thread starts.
-        (&Method::GET | &Method::HEAD, "/livez" | "/startupz") => (StatusCode::OK, "ok\n"),
+        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "ok\n"),
+        (&Method::GET | &Method::HEAD, "/startupz") if site.sockets.fault().is_none() => (StatusCode::OK, "ok\n"),
+        (&Method::GET | &Method::HEAD, "/startupz") => (StatusCode::SERVICE_UNAVAILABLE, "a port is not listened on\n"),
         (&Method::GET | &Method::HEAD, "/readyz") if site.drain.has_begun() => {
             (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
         }

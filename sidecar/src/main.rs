@@ -5,7 +5,7 @@ use rustls_pki_types::CertificateDer;
 use sidecar::limits::{DRAIN_DELAY, DRAIN_DELAY_MOST};
 use sidecar::source::file;
 use sidecar::tls::certificates_in;
-use sidecar::{AccessLog, Clock, DrainTimes, Drained, Limits, Running, ServerCertificate, Settings, State, settings};
+use sidecar::{AccessLog, DrainTimes, Drained, Limits, Running, ServerCertificate, Settings, State, settings};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::PathBuf;
@@ -105,17 +105,14 @@ fn read(arguments: Arguments, faults: &mut Vec<String>) -> Option<Plan> {
     let delay = arguments.drain_delay.map_or(Some(DRAIN_DELAY), |text| drain_delay(&text, faults));
     let (workers, admin) = (workers?, admin.map_or(Some(None), |admin| admin.map(Some))?);
     let settings = Settings {
-        listen: listen?,
-        upstream: upstream?,
-        certificate: certificate?,
         workers,
         admin,
-        clock: Clock::System,
         limits: Limits::of_this_process(workers),
         access_log: match arguments.access_log {
             LogFormat::Off => AccessLog::Off,
             LogFormat::Json => AccessLog::stdout(),
         },
+        ..Settings::new(listen?, upstream?, certificate?)
     };
     let drain = DrainTimes { delay: delay?, ..DrainTimes::default() };
     Some(Plan { snapshot: arguments.snapshot, built_in_ca: built_in_ca?, settings, drain })

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use issuer::{Keys, Known};
 use policy::keys::KeySource;
-use policy::wire::{KeysMessage, Snapshot};
+use policy::wire::{KeysMessage, Snapshot, UnknownKey};
 use rustls_pki_types::CertificateDer;
-use sidecar::State;
 use sidecar::state::ApplyError;
+use sidecar::{Refetch, State};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -58,6 +58,7 @@ impl Enforcer {
     pub fn start(state: Arc<State>, settings: issuer::Settings) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shared = Arc::new(Shared { state, keys: Keys::new(settings)?, in_force: Mutex::default() });
+        shared.state.refetch_with(Arc::new(Missed(Arc::downgrade(&shared))));
         let (stop, stopped) = oneshot::channel();
         let handle = runtime.handle().clone();
         let thread = std::thread::Builder::new().name("keys".to_owned());
@@ -114,6 +115,18 @@ impl Drop for Enforcer {
         drop(self.stop.take());
         // A thread that panicked has said so on standard error.
         let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Has keys fetched anew when a token names one that is not there.
+#[derive(Debug)]
+struct Missed(Weak<Shared>);
+
+impl Refetch for Missed {
+    fn refetch(&self, unknown: &UnknownKey) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.keys.unknown_key(&unknown.issuer, &unknown.kid);
+        }
     }
 }
 

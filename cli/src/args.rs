@@ -9,7 +9,7 @@ use crate::explain::{self, Judge, PeerInput, Request, answer_lines, named_cas};
 use crate::issuers::{self, IssuerArgs};
 use crate::load::{self, Refused};
 use crate::output::{Exit, Format, write_diagnostics, write_json};
-use crate::{check, demo, generate, run, snapshot, test, token};
+use crate::{check, demo, generate, inject, run, snapshot, test, token};
 
 /// Access control for any application in Kubernetes, from one object: check, explain, test and run its policies.
 #[derive(Debug, clap::Parser)]
@@ -33,6 +33,8 @@ enum Command {
     Test(test::Args),
     /// Write the snapshot that `doorward-sidecar --snapshot` runs from
     Compile(snapshot::Args),
+    /// Write what the webhook makes of the pods in a manifest
+    Inject(inject::Args),
     /// Write the CRD, its JSON Schema, or a completion script
     Generate(generate::Args),
     /// Make a token with a development key
@@ -102,6 +104,7 @@ pub fn execute(cli: Cli) -> Exit {
         Command::Explain(args) => run_explain(args, &mut out),
         Command::Test(args) => test::run(&args, &mut out),
         Command::Compile(args) => snapshot::run(&args, &mut out),
+        Command::Inject(args) => inject::run(&args, &mut out),
         Command::Generate(args) => generate::run(&args, &mut out),
         Command::Token(args) => token::run(&args, &mut out),
     };

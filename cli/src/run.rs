@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use policy::wire::TlsMode;
+use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sidecar::{Limits, ServerCertificate, Settings, State};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,6 +22,7 @@ use crate::explain::{NamedCas, named_cas};
 use crate::issuers::{self, IssuerArgs};
 use crate::load;
 use crate::output::{Exit, write_diagnostics};
+use crate::pem::certificates;
 use crate::snapshot;
 
 pub use keys::{Enforcer, Prepared};
@@ -183,13 +184,4 @@ impl StopSignal {
             }
         });
     }
-}
-
-/// The certificates of a PEM text.
-///
-/// # Errors
-/// Where it holds none.
-pub fn certificates(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    found.ok().filter(|found| !found.is_empty()).context("no certificate in PEM")
 }

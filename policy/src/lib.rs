@@ -16,6 +16,7 @@ pub mod egress;
 pub mod forward;
 pub mod json;
 pub mod keys;
+mod listed;
 mod metadata;
 pub mod peer;
 pub mod permit;

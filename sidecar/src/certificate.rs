@@ -47,6 +47,8 @@ pub(crate) enum IdentityError {
     Pem,
     #[error("the chain cannot be used")]
     Chain(#[from] CertificateError),
+    #[error("certificate and key cannot be written")]
+    Write(#[source] std::io::Error),
 }
 
 impl Identity {

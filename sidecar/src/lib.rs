@@ -6,12 +6,16 @@
 
 mod access_log;
 mod admin;
+pub mod agent;
 mod answer;
 mod backoff;
 mod body;
+pub mod capture;
+mod captured;
 mod certificate;
 mod connection;
 mod drain;
+pub mod drain_socket;
 mod events;
 mod guard;
 mod link;
@@ -34,6 +38,7 @@ pub mod state;
 pub mod tls;
 
 pub use access_log::AccessLog;
+pub use captured::Capture;
 pub use clock::Clock;
 pub use drain::{DrainTimes, Drained};
 pub use limits::Limits;

@@ -195,6 +195,8 @@ pub const STREAM_RETRY_MOST: Duration = Duration::from_secs(15);
 pub const REPORT_GATHER: Duration = Duration::from_millis(10);
 /// Between two reports: what 10,000 sidecars may send to one operator.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of a reported fault: the operator takes 1024.
+pub const REPORT_ERROR: usize = 1024;
 /// Connections that are tried for one report when they lead to another replica: of two, one in 256 reports is late.
 pub const REPORT_REDIALS: usize = 8;
 /// The first wait before a certificate is asked for again, doubled each time.
@@ -203,6 +205,12 @@ pub const CERTIFICATE_RETRY: Duration = Duration::from_millis(250);
 pub const CERTIFICATE_RETRY_MOST: Duration = Duration::from_mins(1);
 /// Bytes of the answer with a certificate: chain and bundle have below 2 KiB each certificate.
 pub const CERTIFICATE_ANSWER: usize = 64 * 1024;
+/// How often a folder with a certificate is looked at: the kubelet itself needs up to a minute for a Secret.
+pub const CERTIFICATE_CHECK: Duration = Duration::from_secs(1);
+/// Bytes of the file that proves the capture: 32 ports.
+pub const CAPTURED_BYTES: u64 = 4096;
+/// For the conversation of `drain` with the sidecar beside it.
+pub const DRAIN_ASK: Duration = Duration::from_secs(2);
 /// Bytes of a file on the volume: the largest message and what stands around it.
 pub const VOLUME_FILE: u64 = wire::MAX_SNAPSHOT_BYTES as u64 + 64;
 

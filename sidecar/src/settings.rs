@@ -1,6 +1,9 @@
 //! What one proxy is started with.
 
+pub mod environment;
+
 use crate::access_log::AccessLog;
+use crate::captured::Capture;
 use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::log::Log;
@@ -15,7 +18,9 @@ pub struct Settings {
     pub ports: Vec<PortSettings>,
     /// What becomes of a port that cannot be listened on.
     pub binding: Binding,
-    /// The certificate that callers see.
+    /// How traffic comes here, where that has to be proven: a port whose traffic does not makes the proxy not ready.
+    pub capture: Option<Capture>,
+    /// The certificate that callers see; without one the proxy is not ready.
     pub certificate: Arc<CurrentCertificate>,
     /// Threads that serve, at least one.
     pub workers: usize,
@@ -67,6 +72,7 @@ impl Settings {
         Self {
             ports,
             binding: Binding::AtOnce,
+            capture: None,
             certificate,
             workers: default_workers(),
             admin: None,

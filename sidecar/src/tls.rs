@@ -4,9 +4,11 @@
 //! itself proved, so which CA vouched is never found out a second time.
 
 mod certificate;
+mod folder;
 mod verifier;
 
 pub use certificate::{CertificateError, CurrentCertificate, ServerCertificate, certificates_in};
+pub use folder::CertificateFolder;
 pub(crate) use verifier::{Demand, PeerVerifier};
 
 use crate::clock::Clock;

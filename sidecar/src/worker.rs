@@ -2,6 +2,7 @@
 
 use crate::access_log::{self, AccessLog, Batch, Writer};
 use crate::admin;
+use crate::captured::{Capture, CapturedPorts};
 use crate::clock::Clock;
 use crate::drain::{Drain, DrainTimes, Drained, Local, Stage};
 use crate::events::Events;
@@ -20,6 +21,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{LocalSet, spawn_local};
@@ -50,6 +52,7 @@ pub struct Running {
     /// Where probes are answered, if anywhere.
     pub admin: Option<SocketAddr>,
     sockets: Arc<Sockets>,
+    captured: CapturedPorts,
     stop: watch::Sender<bool>,
     drain: Arc<Drain>,
     slots: Arc<Semaphore>,
@@ -83,6 +86,7 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
     let mut running = Running {
         address: sockets.addresses().first().map_or(SocketAddr::from(([0; 4], 0)), |(_, address)| *address),
         admin: admin.as_ref().map(|(_, address)| *address),
+        captured: CapturedPorts::new(settings.capture.unwrap_or(Capture::Bind), Arc::clone(&sockets)),
         sockets: Arc::clone(&sockets),
         stop,
         drain: Drain::new(workers * sockets.len()),
@@ -91,7 +95,7 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
         threads: Vec::with_capacity(workers + 1),
         log,
     };
-    let tls = Arc::new(TlsParts::new(settings.certificate, settings.clock));
+    let tls = Arc::new(TlsParts::new(Arc::clone(&settings.certificate), settings.clock));
     let mut counters = metrics.workers().iter();
     for number in 0..workers {
         let thread = Thread {
@@ -109,7 +113,14 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
         running.spawn(&format!("worker-{number}"), stopped.clone(), move || thread.serve())?;
     }
     if let Some((listener, _)) = admin {
-        let site = admin::Site::new(state, Arc::clone(&running.drain), metrics, sockets);
+        let site = admin::Site {
+            state,
+            drain: Arc::clone(&running.drain),
+            metrics,
+            sockets,
+            captured: running.captured.clone(),
+            certificate: settings.certificate,
+        };
         running.spawn("admin", stopped, move || admin::serve(listener, site))?;
     }
     Ok(running)
@@ -193,14 +204,25 @@ impl Running {
         self.sockets.addresses()
     }
 
-    /// The ports all of whose addresses are listened on.
-    #[must_use]
-    pub fn bound_ports(&self) -> Vec<u16> {
-        self.sockets.bound_ports()
+    /// Tells the ports whose traffic comes here, at any moment that it is asked: all that are listened on where the settings
+    /// say nothing about how traffic comes.
+    pub fn captured(&self) -> impl Fn() -> Vec<u16> + Send + Sync + 'static {
+        let captured = self.captured.clone();
+        move || captured.now()
     }
 
-    /// Ends without loss: tells callers to go elsewhere, then accepts nothing more, and lets what is in flight end. Probes are
-    /// answered all the while; what is left ends with [`stop`](Self::stop). Not to be asked twice.
+    /// Tells callers to go elsewhere from now on, and is not ready any more; new connections are served.
+    pub fn begin_drain(&self) {
+        self.drain.begin();
+    }
+
+    /// Waits until the drain has begun, then for the delay, counted from its beginning; after that nothing new is accepted.
+    pub async fn close_ports(&self, delay: Duration) {
+        self.drain.close(delay).await;
+    }
+
+    /// Ends without loss: tells callers to go elsewhere, unless that has begun, then accepts nothing more, and lets what is in
+    /// flight end. Probes are answered all the while; what is left ends with [`stop`](Self::stop). Not to be asked twice.
     pub async fn drain(&self, times: DrainTimes) -> Drained {
         self.drain.run(times, &self.slots, self.connections).await
     }

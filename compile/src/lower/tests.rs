@@ -754,3 +754,14 @@ fn the_keys_of_two_policies_never_mix() {
     assert_ne!(ids(POLICY), ids(&inline));
     assert_ne!(ids(POLICY), ids(&identifier));
 }
+
+#[test]
+fn the_order_of_objects_decides_nothing() {
+    let certificate = authority(&key());
+    let entries = [("partner", "ca.crt", certificate.as_str()), ("keys", "jwks", KEYS), ("other", "jwks", "{}")];
+    let wanted = compile_text(POLICY, &config_maps(&entries)).0.unwrap();
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let turned = compile_text(POLICY, &config_maps(&order.map(|at| entries[at]))).0.unwrap();
+        assert_eq!((&turned.body, &turned.keys[0].revision), (&wanted.body, &wanted.keys[0].revision), "{order:?}");
+    }
+}

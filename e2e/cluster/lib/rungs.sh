@@ -72,14 +72,16 @@ run_in_cluster() {
 own_images() {
   local existing
   existing=$(in_node ctr -n k8s.io images list --quiet 2>>"$logs/ctr.log")
-  if ! grep -qxF "$pause_image" <<<"$existing"; then
-    "$here/mkimage" "$state/pause.tar" "$pause_image" --binary "$bin/pause:/pause" -- /pause
-    load_images "$state/pause.tar"
-  fi
-  if ! grep -qxF "$dns_image" <<<"$existing"; then
-    "$here/mkimage" "$state/coredns.tar" "$dns_image" --binary "$bin/coredns:/coredns" -- /coredns
-    load_images "$state/coredns.tar"
-  fi
+  own_image "$pause_image" pause "$existing"
+  own_image "$dns_image" coredns "$existing"
+}
+
+# own_image NAME PROGRAM EXISTING_IMAGES
+own_image() {
+  ! grep -qxF "$1" <<<"$3" || return 0
+  "$here/mkimage" "$state/$2.tar" "$1" --binary "$bin/$2:/$2" -- "/$2"
+  load_images "$state/$2.tar"
+  rm "$state/$2.tar"
 }
 
 load_images() {
@@ -91,10 +93,9 @@ load_images() {
 }
 
 # As if the power failed: processes, mounts and what was under /run are gone, the files are there.
-# The network namespace stays, because tests run in it; what pods and kube-proxy made in it goes.
+# The network namespace stays, because tests run in it.
 restart_node() {
   node_kill
-  in_network bash -c "$(declare -f network_clear); network_clear"
   cgroups_down
   up_node
 }

@@ -39,7 +39,9 @@ impl References {
         let mut names = BTreeSet::new();
         collect(&review.object, &mut names);
         let mut references = Self { incomplete: names.len() > MAX_LOOKUPS, ..Self::default() };
-        let each = names.into_iter().take(MAX_LOOKUPS).map(|name| lookup.config_map(&review.namespace, name));
+        // Collected, for a stream over the closure itself could not be sent between threads.
+        let each: Vec<_> =
+            names.into_iter().take(MAX_LOOKUPS).map(|name| lookup.config_map(&review.namespace, name)).collect();
         let mut answers = futures_util::stream::iter(each).buffer_unordered(LOOKUPS_AT_ONCE);
         let all = async {
             while let Some(answer) = answers.next().await {

@@ -60,7 +60,9 @@ fn world(policies: Vec<(Key, Policy)>, pods: Vec<(Key, Pod)>) -> World {
 
 fn list<T: PartialEq>(cache: &mut crate::cache::Cache<T>, objects: Vec<(Key, T)>) {
     cache.apply(Event::Init);
-    objects.into_iter().for_each(|object| drop(cache.apply(Event::InitApply(object))));
+    objects.into_iter().for_each(|object| {
+        cache.apply(Event::InitApply(object));
+    });
     cache.apply(Event::InitDone);
 }
 

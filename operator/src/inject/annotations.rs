@@ -25,7 +25,8 @@ const MEMORY: &str = "proxy-memory";
 const LOG_LEVEL: &str = "log-level";
 const DRAIN: &str = "drain";
 
-const KNOWN: [&str; 9] = [INJECT, PORTS, CAPTURE, TLS_SECRET, CLIENT_CERTIFICATE, CPU, MEMORY, LOG_LEVEL, DRAIN];
+pub(super) const KNOWN: [&str; 9] =
+    [INJECT, PORTS, CAPTURE, TLS_SECRET, CLIENT_CERTIFICATE, CPU, MEMORY, LOG_LEVEL, DRAIN];
 /// What does nothing without a sidecar.
 const OF_SIDECAR: [&str; 6] = [PORTS, CAPTURE, TLS_SECRET, CPU, MEMORY, DRAIN];
 const LOG_LEVELS: [&str; 4] = ["error", "warn", "info", "debug"];

@@ -55,6 +55,10 @@ pub(super) fn container(ports: &[ProtectedPort], settings: &Settings) -> Value {
             "capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]},
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumeMounts": [{"name": volumes::CAPTURE, "mountPath": volumes::CAPTURE_PATH}],
+        // The second stands where Kubernetes would mount a token for the API server: root here needs none.
+        "volumeMounts": [
+            {"name": volumes::CAPTURE, "mountPath": volumes::CAPTURE_PATH},
+            {"name": volumes::CAPTURE, "mountPath": volumes::TOKEN_PATH, "readOnly": true},
+        ],
     })
 }

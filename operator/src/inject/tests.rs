@@ -350,6 +350,17 @@ mod containers {
         }
     }
 
+    /// Kubernetes mounts its token into every container that has nothing else there.
+    #[test]
+    fn none_of_ours_gets_a_token_for_the_api_server() {
+        let pod = injected(&pod(json!({"inject": "true", "client-certificate": "true"}), app()));
+        for name in ["doorward-capture", "doorward", "doorward-agent"] {
+            let mounts = container(&pod, name)["volumeMounts"].as_array().unwrap();
+            let place = "/var/run/secrets/kubernetes.io/serviceaccount";
+            assert!(mounts.iter().any(|mount| mount["mountPath"] == place && mount["readOnly"] == true), "{name}");
+        }
+    }
+
     #[test]
     fn names_and_places_of_ours_are_refused() {
         let mut spec = app();
@@ -828,5 +839,17 @@ mod properties {
             fields.insert("name".into(), "doorward".into());
         }
         container
+    }
+}
+
+/// The page for users names everything that exists.
+#[test]
+fn every_code_and_annotation_is_documented() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/injection.md")).unwrap();
+    for code in Code::ALL {
+        assert!(page.contains(&format!("\n| `{code}` |")), "{code}");
+    }
+    for name in annotations::KNOWN {
+        assert!(page.contains(&format!("\n| `{PREFIX}{name}` |")), "{name}");
     }
 }

@@ -75,7 +75,7 @@ async fn serve<L: Lookup + 'static>(
         let Ok(Ok(stream)) = timeout(WEBHOOK_HANDSHAKE, TlsAcceptor::from(tls).accept(stream)).await else { return };
         let answer = service_fn(|request| {
             let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(answer(request, &service).await) }
+            async move { Ok::<_, Infallible>(answer(request, service).await) }
         });
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(WEBHOOK_IDLE).max_buf_size(HEAD).max_headers(FIELDS);
@@ -94,7 +94,7 @@ async fn serve<L: Lookup + 'static>(
     }
 }
 
-async fn answer<L: Lookup>(request: Request<Incoming>, service: &Service<L>) -> Response<Full<Bytes>> {
+async fn answer<L: Lookup>(request: Request<Incoming>, service: Arc<Service<L>>) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let whole = async {
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;

@@ -6,7 +6,7 @@ mod lines;
 mod report;
 mod stream;
 
-pub use report::CapturedPorts;
+pub use report::Captured;
 
 use crate::certificate::{Identity, IdentityError, Keeper, Needs, Usable};
 use crate::clock::Clock;
@@ -22,6 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use stream::Stream;
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, watch};
@@ -37,6 +38,8 @@ pub struct OperatorSettings {
     pub bundle: Vec<CertificateDer<'static>>,
     /// Whether callers see the certificate of the built-in CA.
     pub shows_certificate: bool,
+    /// Without a line for so long the stream is dead.
+    pub silence: Duration,
     /// The wall clock.
     pub clock: Clock,
     /// What is said about it.
@@ -63,6 +66,7 @@ pub struct Prepared {
     reporter: Arc<Reporter>,
     certificate: Option<Arc<CurrentCertificate>>,
     life: Option<Life>,
+    silence: Duration,
     clock: Clock,
     log: Log,
 }
@@ -84,7 +88,7 @@ pub fn prepare(
     state: Arc<State>,
     certificate: &Arc<CurrentCertificate>,
 ) -> Result<Prepared, OperatorError> {
-    let OperatorSettings { address, token_folder, mut bundle, shows_certificate, clock, log } = settings;
+    let OperatorSettings { address, token_folder, mut bundle, shows_certificate, silence, clock, log } = settings;
     let volume = Arc::new(Volume::new(volume, log));
     let certificate = shows_certificate.then(|| Arc::clone(certificate));
     let mut life = None;
@@ -105,7 +109,7 @@ pub fn prepare(
     volume.restore(&state);
     let reporter = Arc::new(Reporter::default());
     state.refetch_with(Arc::clone(&reporter) as _);
-    Ok(Prepared { link, state, volume, reporter, certificate, life, clock, log })
+    Ok(Prepared { link, state, volume, reporter, certificate, life, silence, clock, log })
 }
 
 impl Prepared {
@@ -113,7 +117,7 @@ impl Prepared {
     ///
     /// # Errors
     /// Where no thread can be started.
-    pub fn follow(self, captured: CapturedPorts) -> Result<Following, OperatorError> {
+    pub fn follow(self, captured: Captured) -> Result<Following, OperatorError> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (stop, mut stopped) = watch::channel(false);
         let body = move || {
@@ -129,8 +133,8 @@ impl Prepared {
         Ok(Following { stop, thread: Some(thread) })
     }
 
-    async fn run(self, captured: CapturedPorts) {
-        let Self { link, state, volume, reporter, certificate, life, clock, log } = self;
+    async fn run(self, captured: Captured) {
+        let Self { link, state, volume, reporter, certificate, life, silence, clock, log } = self;
         let renew = Arc::new(Notify::new());
         let pod = Pod { state: Arc::clone(&state), volume: Arc::clone(&volume), certificate, log };
         let keeper = Keeper { link: Arc::clone(&link), clock, log, renew: Arc::clone(&renew) };
@@ -141,7 +145,7 @@ impl Prepared {
             captured,
             log,
         };
-        let stream = Stream { link, state, volume, reporter, renew, clock, log };
+        let stream = Stream { link, state, volume, reporter, renew, silence, clock, log };
         tokio::join!(stream.run(), sender.run(), keeper.keep(life, &pod));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::shared::Shared;
 use super::{ApplyError, Configuration, InForce};
+use crate::limits::REPORT_ERROR;
 use arc_swap::ArcSwap;
 use policy::wire::{Applied, RulesetMessage};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,7 +76,10 @@ impl Port {
 
     /// What the operator is told; nothing where nothing ever came.
     pub(super) fn applied(&self) -> Option<Applied> {
-        let (current, error) = (self.current.load(), self.fault());
+        let (current, mut error) = (self.current.load(), self.fault());
+        if let Some(text) = &mut error {
+            text.truncate(text.floor_char_boundary(REPORT_ERROR));
+        }
         let (generation, revision) = match &**current {
             Configuration::InForce(in_force) => (in_force.generation, in_force.ruleset_revision.to_string()),
             Configuration::Missing if error.is_none() => return None,

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 /// The ports whose traffic is proven to come to this process now.
-pub type CapturedPorts = Box<dyn Fn() -> Vec<u16> + Send + Sync>;
+pub type Captured = Box<dyn Fn() -> Vec<u16> + Send + Sync>;
 
 /// Gathers what there is to tell.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ pub(super) struct Sender {
     pub(super) reporter: Arc<Reporter>,
     pub(super) link: Arc<Link>,
     pub(super) state: Arc<State>,
-    pub(super) captured: CapturedPorts,
+    pub(super) captured: Captured,
     pub(super) log: Log,
 }
 
@@ -114,6 +114,8 @@ impl Sender {
                 pending.changed = None;
                 std::mem::take(&mut pending.unknown)
             };
+            // A set that no policy names any more is nobody's.
+            let unknown: BTreeSet<_> = unknown.into_iter().filter(|key| self.state.names_keys(&key.issuer)).collect();
             captured = (self.captured)();
             let next = Instant::now() + REPORT_INTERVAL;
             turns.status = next;
@@ -130,7 +132,9 @@ impl Sender {
                 Err(error) => {
                     self.log.warn("the operator was not told what is in force", &error);
                     turns.not_before = Instant::now() + backoff.next();
-                    self.take_back(unknown);
+                    // Keys that it does not want to hear of must not keep it from the rest.
+                    let is_refused = matches!(error, LinkError::Status(_));
+                    self.take_back(if is_refused { BTreeSet::new() } else { unknown });
                 }
             }
         }
@@ -144,7 +148,7 @@ impl Sender {
     }
 
     /// Sends a report on the connection that the last one went over. A Service of several replicas leads each connection to one
-    /// of them, and only the one that has our stream takes it: 421 (RFC 9110, section 15.5.20) says that it was another.
+    /// of them, and only the one that has our stream takes it: 409 says that it was another.
     async fn send(&self, connection: &mut Option<Dialled>, report: &Report) -> Result<(), LinkError> {
         let body = Bytes::from(serde_json::to_vec(report).unwrap_or_default());
         let mut redials = 0;
@@ -160,7 +164,7 @@ impl Sender {
                 }
                 // It was closed while it was idle.
                 Err(LinkError::Http(_)) if is_used => {}
-                Err(LinkError::Status(StatusCode::MISDIRECTED_REQUEST)) if redials < REPORT_REDIALS => redials += 1,
+                Err(LinkError::Status(StatusCode::CONFLICT)) if redials < REPORT_REDIALS => redials += 1,
                 Err(error) => return Err(error),
             }
         }

@@ -4,7 +4,7 @@ use super::lines::{LineError, Lines};
 use super::report::Reporter;
 use crate::backoff::{Backoff, chance};
 use crate::clock::Clock;
-use crate::limits::{STREAM_RETRY, STREAM_RETRY_MOST, STREAM_SILENCE, TOKEN_LOOK};
+use crate::limits::{STREAM_RETRY, STREAM_RETRY_MOST, TOKEN_LOOK};
 use crate::link::{Dialled, Link, LinkError};
 use crate::log::Log;
 use crate::source::volume::Volume;
@@ -25,6 +25,7 @@ pub(super) struct Stream {
     pub(super) volume: Arc<Volume>,
     pub(super) reporter: Arc<Reporter>,
     pub(super) renew: Arc<Notify>,
+    pub(super) silence: Duration,
     pub(super) clock: Clock,
     pub(super) log: Log,
 }
@@ -45,8 +46,8 @@ struct Session {
 enum Over {
     #[error(transparent)]
     Line(#[from] LineError),
-    #[error("nothing came for {} s", STREAM_SILENCE.as_secs())]
-    Silent,
+    #[error("nothing came for {} s", .0.as_secs())]
+    Silent(Duration),
 }
 
 impl Stream {
@@ -97,10 +98,10 @@ impl Stream {
         self.log.info("the operator's stream is open");
         loop {
             tokio::select! {
-                line = timeout(STREAM_SILENCE, session.lines.next()) => match line {
+                line = timeout(self.silence, session.lines.next()) => match line {
                     Ok(Ok(line)) => self.take(&line, backoff),
                     Ok(Err(error)) => return error.into(),
-                    Err(_) => return Over::Silent,
+                    Err(_) => return Over::Silent(self.silence),
                 },
                 () = sleep_until(session.successor) => self.succeed(&mut session, backoff).await,
             }

@@ -150,15 +150,17 @@ fn follow(runtime: &Runtime, shared: &Shared, mut stopped: oneshot::Receiver<()>
 fn tell(known: &BTreeMap<String, Known>, told: &mut BTreeMap<String, String>, out: &mut impl Write) {
     told.retain(|id, _| known.contains_key(id));
     for (id, known) in known.iter().filter(|(_, known)| known.status.attempts > 0) {
+        // One policy names each issuer once, so the issuer tells enough.
+        let issuer = id.split(' ').next().unwrap_or(id);
         let line = match &known.status.error {
-            None => format!("keys of {id}: {} in use", known.status.keys),
+            None => format!("keys of {issuer}: {} in use", known.status.keys),
             Some(fault) if known.message.is_some() => {
                 format!(
-                    "keys of {id}: {} in use; not fetched again: {}: {}",
+                    "keys of {issuer}: {} in use; not fetched again: {}: {}",
                     known.status.keys, fault.code, fault.message
                 )
             }
-            Some(fault) => format!("keys of {id}: none; {}: {}", fault.code, fault.message),
+            Some(fault) => format!("keys of {issuer}: none; {}: {}", fault.code, fault.message),
         };
         if told.get(id) != Some(&line) {
             // There is nowhere left to report to when standard error is gone.

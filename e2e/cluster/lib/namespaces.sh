@@ -27,6 +27,8 @@ node_up() {
   chmod 700 "$(dirname "$state")" "$state"
   mkdir -p "$logs" "$pids"
   rm -f "$pids"/*
+  # kubelet would look for the containers of each folder, seconds for each.
+  cgroups_down
   if in_network true 2>/dev/null; then
     # The node ended, and tests may still run in its network.
     in_network bash -c "$(declare -f network_clear); network_clear"

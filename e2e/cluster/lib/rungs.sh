@@ -96,7 +96,6 @@ load_images() {
 # The network namespace stays, because tests run in it.
 restart_node() {
   node_kill
-  cgroups_down
   up_node
 }
 

@@ -2,7 +2,9 @@
 
 use e2e::definition;
 use e2e::kubectl::kubectl;
+use e2e::limits::PATIENCE;
 use e2e::namespace::within;
+use e2e::wait::eventually;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
@@ -13,7 +15,11 @@ use crate::scene::{Way, policy, refusal, write};
 async fn kubectl_explains_fields_and_shows_columns() -> anyhow::Result<()> {
     within("columns", async |namespace| {
         definition::applied(&namespace.client()).await?;
-        let explained = kubectl(&["explain", "aap.spec.rules.require"], "").await?.success()?;
+        // The description is published some time after the kind is served.
+        let explained = eventually(PATIENCE, "the kind is described", async || {
+            kubectl(&["explain", "aap.spec.rules.require"], "").await?.success()
+        })
+        .await?;
         // The lines are broken to the width of a terminal.
         let explained = explained.split_whitespace().collect::<Vec<_>>().join(" ");
         for text in [

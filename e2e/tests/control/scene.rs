@@ -108,11 +108,16 @@ pub(crate) async fn write(namespace: &Namespace, way: Way, policy: &Value, dry_r
 pub(crate) fn refusal(result: Result<(), kube::Error>) -> anyhow::Result<Option<String>> {
     match result {
         Ok(()) => Ok(None),
-        Err(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 409 => {
-            Ok(Some(status.message.clone()))
-        }
+        Err(kube::Error::Api(status)) if is_refusal(&status) => Ok(Some(status.message.clone())),
         Err(error) => Err(error).context("neither accepted nor refused"),
     }
+}
+
+/// What server-side apply says of a value of another type, and with an HTTP status of 500.
+pub(crate) const MISTYPED: &str = "failed to create typed patch object";
+
+fn is_refusal(status: &kube::core::Status) -> bool {
+    status.code == 422 || status.code == 400 || (status.code == 500 && status.message.starts_with(MISTYPED))
 }
 
 /// The policy as the API server has it.

@@ -1,6 +1,6 @@
 # The only entry points; CI calls `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format generate cluster-up cluster-down
+.PHONY: help demo test unit lint format generate advisories fuzz cluster-up cluster-down
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,14 @@ unit: ## the fast inner loop: the pure crates
 lint: ## formatting and lints
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
+
+advisories: ## known faults of the dependencies; needs the network
+	@.ci/install
+	@cargo deny --locked fetch db || { echo "NOT CHECKED: the database of advisories cannot be reached (advisories.db-urls in deny.toml)" >&2; exit 1; }
+	@cargo deny --locked check --disable-fetch advisories
+
+fuzz: ## hostile bytes for TIME seconds a target, 60 without it; needs a nightly compiler
+	@.ci/fuzz $(or $(TIME),60)
 
 format: ## formats all code
 	@cargo fmt --all

@@ -13,6 +13,7 @@ use ::policy::wire::KeysMessage;
 use compile::Settings;
 use compile::diagnostic::Diagnostic;
 
+use crate::args::Args;
 use crate::hub::{Desired, Encoded, PodId};
 use crate::objects::Key;
 use crate::world::World;
@@ -70,10 +71,32 @@ pub struct Conflict {
     pub other_rules: bool,
 }
 
+/// What the operator's settings decide for every policy and pod.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What policies are compiled with.
+    pub compile: Settings,
+    /// The DNS domain of the cluster.
+    pub cluster_domain: String,
+}
+
+impl Options {
+    /// Of the command line.
+    #[must_use]
+    pub fn of(args: &Args) -> Self {
+        let compile = Settings {
+            trust_domain: args.trust_domain.clone(),
+            allowed_networks: args.issuer_networks.clone(),
+            ..Settings::default()
+        };
+        Self { compile, cluster_domain: args.cluster_domain.clone() }
+    }
+}
+
 /// Compiles worlds.
 #[derive(Debug)]
 pub struct Compiler {
-    settings: Settings,
+    options: Options,
     policies: BTreeMap<Key, policy::Entry>,
     encoded_keys: BTreeMap<String, Arc<Encoded>>,
 }
@@ -81,8 +104,8 @@ pub struct Compiler {
 impl Compiler {
     /// Remembers nothing yet.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        Self { settings, policies: BTreeMap::new(), encoded_keys: BTreeMap::new() }
+    pub fn new(options: Options) -> Self {
+        Self { options, policies: BTreeMap::new(), encoded_keys: BTreeMap::new() }
     }
 
     /// The ConfigMaps that the policies of a world refer to.
@@ -101,18 +124,22 @@ impl Compiler {
     /// The sources of keys that the rules in force name.
     #[must_use]
     pub fn sources(&self) -> BTreeSet<::policy::keys::KeySource> {
-        self.policies.values().filter_map(policy::Entry::rules).flat_map(|rules| rules.sources.iter().cloned()).collect()
+        self.policies
+            .values()
+            .filter_map(policy::Entry::rules)
+            .flat_map(|rules| rules.sources.iter().cloned())
+            .collect()
     }
 
     /// Compiles a world.
     pub fn run(&mut self, world: &World, fetched: &FetchedKeys) -> Outcome {
         self.policies.retain(|key, _| world.policies.objects().contains_key(key));
         for (key, object) in world.policies.objects() {
-            self.policies.entry(key.clone()).or_default().update(object, &key.namespace, world, &self.settings);
+            self.policies.entry(key.clone()).or_default().update(object, &key.namespace, world, &self.options.compile);
         }
-        let assigned = assign::assign(world, &self.policies);
         let keys = self.keys(fetched);
-        let desired = assigned.desired(world, &self.settings.trust_domain, &keys);
+        let assigned = assign::assign(world, &self.policies);
+        let desired = assigned.desired(world, &self.options, &keys);
         Outcome { desired, policies: assigned.into_outcomes(world, &self.policies) }
     }
 

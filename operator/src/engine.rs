@@ -14,7 +14,6 @@ use crate::compiler::{Compiler, Outcome};
 use crate::hub::Hub;
 use crate::keys::Fetcher;
 use crate::limits::{CHANGES, GATHER, GATHER_MOST, GATHER_RATIO};
-use crate::objects::Key;
 use crate::status::{AllKeysSeen, KeysSeen, Statuses};
 use crate::watch::{Change, ConfigMapWatches, start};
 use crate::world::World;

@@ -1,6 +1,6 @@
 //! The keys of the issuers in use, fetched once for all policies and pods.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use issuer::Keys;
@@ -15,7 +15,9 @@ use crate::status::{AllKeysSeen, KeysSeen};
 /// Fetches the keys of the issuers in use.
 pub struct Fetcher {
     keys: Arc<Keys>,
-    known: watch::Receiver<std::collections::BTreeMap<String, issuer::Known>>,
+    known: watch::Receiver<BTreeMap<String, issuer::Known>>,
+    /// One moment on both clocks: so a time of the one is the same time of the other whenever it is asked for.
+    began: (Instant, Timestamp),
 }
 
 /// What a fetcher knows.
@@ -32,7 +34,7 @@ impl Fetcher {
     #[must_use]
     pub fn new(keys: Arc<Keys>) -> Self {
         let known = keys.subscribe();
-        Self { keys, known }
+        Self { keys, known, began: (Instant::now(), Timestamp::now()) }
     }
 
     /// Fetches from exactly these sources from now on.
@@ -51,12 +53,13 @@ impl Fetcher {
     /// What is known now.
     pub fn known(&mut self) -> Known {
         let mut told = Known::default();
+        let began = self.began;
         for (id, known) in &*self.known.borrow_and_update() {
             told.messages.extend(known.message.as_ref().map(|message| (id.clone(), Arc::clone(message))));
             let status = &known.status;
             let seen = KeysSeen {
                 keys: u32::try_from(status.keys).unwrap_or(u32::MAX),
-                last_fetch: status.fetched.map(wall_clock),
+                last_fetch: status.fetched.map(|moment| wall_clock(began, moment)),
                 error: status.error.as_ref().map(|fault| (fault.code.to_owned(), fault.message.clone())),
             };
             told.seen.insert(id.clone(), seen);
@@ -65,9 +68,9 @@ impl Fetcher {
     }
 }
 
-/// A moment of the monotonic clock in the time that people read, in whole seconds: so it is the same each time it is asked.
-fn wall_clock(moment: Instant) -> Timestamp {
-    let ago = SignedDuration::try_from(moment.elapsed()).unwrap_or_default();
-    let exact = Timestamp::now().checked_sub(ago).unwrap_or(Timestamp::UNIX_EPOCH);
+/// A moment of the monotonic clock in the time that people read, in whole seconds.
+fn wall_clock((instant, timestamp): (Instant, Timestamp), moment: Instant) -> Timestamp {
+    let since = SignedDuration::try_from(moment.saturating_duration_since(instant)).unwrap_or_default();
+    let exact = timestamp.checked_add(since).unwrap_or(timestamp);
     Timestamp::from_second(exact.as_second()).unwrap_or(exact)
 }

@@ -46,7 +46,6 @@ struct Observed {
 }
 
 /// Keeps both Leases until it is dropped or told to let go.
-#[derive(Debug)]
 pub struct Keeper {
     api: Api<Lease>,
     name: String,
@@ -81,7 +80,7 @@ impl Keeper {
         loop {
             tokio::select! {
                 _ = ticks.tick() => self.tick().await,
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = stopped(&mut stop) => break,
             }
         }
         self.let_go().await;
@@ -214,6 +213,11 @@ impl Keeper {
             warn!("the leases could not be let go; they end by themselves");
         }
     }
+}
+
+/// Waits until it is true, or nobody is left who could say so.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Whether a write took the Lease; another was faster where the object had changed or was made meanwhile.

@@ -60,7 +60,8 @@ pub struct Policy {
 /// A status decides nothing: two that differ in nothing else are the same.
 impl PartialEq for Policy {
     fn eq(&self, other: &Self) -> bool {
-        (&self.uid, self.generation, &self.created, &self.object) == (&other.uid, other.generation, &other.created, &other.object)
+        (&self.uid, self.generation, &self.created, &self.object)
+            == (&other.uid, other.generation, &other.created, &other.object)
     }
 }
 
@@ -112,7 +113,7 @@ pub struct Pod {
 }
 
 /// Of a pod's `spec`, what is read.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PodSpec {
     #[serde(default)]
@@ -145,7 +146,7 @@ struct ContainerPort {
 }
 
 /// Of a pod's `status`, what is read.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct PodStatus {
     #[serde(default)]
     phase: Option<String>,
@@ -174,7 +175,11 @@ impl Pod {
             },
             service_account: spec.service_account_name.as_deref().unwrap_or("default").into(),
             ports: tcp.map(|port| DeclaredPort { name: port.name.clone(), number: port.container_port }).collect(),
-            protected: metadata.annotations.as_ref().and_then(|all| all.get(PORTS_ANNOTATION)).map(|text| text.as_str().into()),
+            protected: metadata
+                .annotations
+                .as_ref()
+                .and_then(|all| all.get(PORTS_ANNOTATION))
+                .map(|text| text.as_str().into()),
             injected,
             ended: metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")),
             labels: metadata.labels.unwrap_or_default(),
@@ -188,13 +193,22 @@ impl Pod {
         self.ports.iter().find(|port| port.name.as_deref() == Some(name)).map(|port| port.number)
     }
 
+    /// Every port that could be a protected one.
+    pub fn all_ports(&self) -> impl Iterator<Item = u16> {
+        let listed = self.protected.iter().flat_map(|list| list.split(',')).filter_map(|one| self.number(one));
+        self.ports.iter().map(|port| port.number).chain(listed)
+    }
+
+    fn number(&self, text: &str) -> Option<u16> {
+        text.trim().parse().ok().or_else(|| self.port_named(text.trim()))
+    }
+
     /// The one port that a policy without `port` means: the only one that is protected, else the only one declared.
     #[must_use]
     pub fn only_port(&self) -> Option<u16> {
-        let number = |text: &str| text.trim().parse().ok().or_else(|| self.port_named(text.trim()));
         match &self.protected {
             Some(list) if list.contains(',') => None,
-            Some(one) => number(one),
+            Some(one) => self.number(one),
             None => match &self.ports[..] {
                 [one] => Some(one.number),
                 _ => None,

@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use crate::compiler::{PolicyOutcome, Rules};
 use crate::hub::{PodId, Seen};
 
-pub use write::{Writer, WriterParts};
+pub use write::{Statuses, Writer, WriterParts};
 
 /// What is known of a set of keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,9 +37,10 @@ enum Place {
 fn place(pod: &PodId, port: u16, rules: &Rules, generation: i64, seen: &BTreeMap<PodId, Seen>) -> Option<Place> {
     let report = seen.get(pod).map(|seen| seen.report.as_deref())?;
     let Some(report) = report else { return Some(Place::Outdated) };
-    let runs = report.applied.iter().any(|applied| {
-        applied.port == port && applied.generation == generation && applied.revision == rules.revision
-    });
+    let runs = report
+        .applied
+        .iter()
+        .any(|applied| applied.port == port && applied.generation == generation && applied.revision == rules.revision);
     Some(match (runs && rules.generation == generation, report.captured.contains(&port)) {
         (false, _) => Place::Outdated,
         (true, false) => Place::NotCaptured,
@@ -50,8 +51,7 @@ fn place(pod: &PodId, port: u16, rules: &Rules, generation: i64, seen: &BTreeMap
 /// What this replica says of a policy: the pods that are connected to it, counted.
 #[must_use]
 pub fn of_replica(name: &str, policy: &PolicyOutcome, seen: &BTreeMap<PodId, Seen>) -> ReplicaStatus {
-    let mut status =
-        ReplicaStatus { name: name.to_owned(), generation: policy.generation, ..ReplicaStatus::default() };
+    let mut status = ReplicaStatus { name: name.to_owned(), generation: policy.generation, ..ReplicaStatus::default() };
     for pod in policy.pods.iter().filter(|pod| pod.conflict.as_ref().is_none_or(|conflict| !conflict.other_rules)) {
         let Some(port) = pod.port else { continue };
         let place = match &policy.rules {

@@ -119,7 +119,6 @@ fn backoff() -> impl kube::runtime::utils::Backoff {
 }
 
 /// The ConfigMaps that policies refer to, each watched by its name.
-#[derive(Debug)]
 pub struct ConfigMapWatches {
     client: Client,
     changes: mpsc::Sender<Change>,

@@ -1,10 +1,13 @@
 //! Probes and metrics: whether the process lives, listens, and has something to decide with, and what it did. Nothing secret,
 //! nothing that changes state.
 
+use crate::captured::CapturedPorts;
 use crate::drain::Drain;
 use crate::limits::{ACCEPT_PAUSE, ADMIN_BUFFER, ADMIN_CONNECTIONS, ADMIN_TIMEOUT};
 use crate::metrics::{self, Metrics};
-use crate::state::State;
+use crate::sockets::Sockets;
+use crate::state::{State, in_full};
+use crate::tls::CurrentCertificate;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
@@ -12,21 +15,52 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// What is told about.
-struct Site {
-    state: Arc<State>,
-    drain: Arc<Drain>,
-    metrics: Arc<Metrics>,
+pub(crate) struct Site {
+    pub(crate) state: Arc<State>,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sockets: Arc<Sockets>,
+    pub(crate) captured: CapturedPorts,
+    pub(crate) certificate: Arc<CurrentCertificate>,
+}
+
+impl Site {
+    /// Why the port is not listened on that is not.
+    fn not_started(&self) -> Option<String> {
+        let fault = self.sockets.fault()?;
+        let cure = match fault.source.kind() {
+            io::ErrorKind::AddrInUse => "; under `bind` the application has to listen on 127.0.0.1 alone",
+            _ => "",
+        };
+        Some(format!("{}{cure}", in_full(&fault)))
+    }
+
+    /// Why no request should come here, where none should.
+    fn not_ready(&self) -> Option<String> {
+        if self.drain.has_begun() {
+            return Some("draining".to_owned());
+        }
+        let captured = self.captured.now();
+        let astray = self.state.ports().find(|port| !captured.contains(port));
+        self.not_started()
+            .or_else(|| astray.map(|port| format!("the traffic of port {port} is not proven to come here")))
+            .or_else(|| (!self.certificate.is_there()).then(|| "no certificate".to_owned()))
+            .or_else(|| (!self.state.is_ready()).then(|| "no policy is in force".to_owned()))
+    }
 }
 
 /// Answers for ever.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, drain: Arc<Drain>, metrics: Arc<Metrics>) {
-    let site = Arc::new(Site { state, drain, metrics });
+pub(crate) async fn serve(listener: std::net::TcpListener, site: Site) {
+    // Only a process without descriptors cannot wait for a socket, and then nothing else works either.
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    let site = Arc::new(site);
     let slots = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
     while let Ok(permit) = Arc::clone(&slots).acquire_owned().await {
         match listener.accept().await {
@@ -58,17 +92,22 @@ fn answer(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
     if let (&Method::GET | &Method::HEAD, "/metrics") = (request.method(), request.uri().path()) {
         return metrics_of(site);
     }
-    let (status, text) = match (request.method(), request.uri().path()) {
-        // The workers' sockets are bound before this thread starts.
-        (&Method::GET | &Method::HEAD, "/livez" | "/startupz") => (StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") if site.drain.has_begun() => {
-            (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-        }
-        (&Method::GET | &Method::HEAD, "/readyz") if site.state.is_ready() => (StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "no policy is in force\n"),
-        (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, "not found\n"),
-        _ => (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n"),
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n".into());
+    }
+    let told = |fault: Option<String>| match fault {
+        None => plain(StatusCode::OK, "ok\n".into()),
+        Some(fault) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")),
     };
+    match request.uri().path() {
+        "/livez" => told(None),
+        "/startupz" => told(site.not_started()),
+        "/readyz" => told(site.not_ready()),
+        _ => plain(StatusCode::NOT_FOUND, "not found\n".into()),
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -47,6 +47,8 @@ pub(crate) struct Connection {
     /// When anything last moved in a body, or a request began or ended.
     moved: Rc<Cell<Instant>>,
     end: Notify,
+    /// Whether one of its requests waits for a key.
+    awaits_key: Cell<bool>,
     idle: Duration,
     /// From when on it takes no further request.
     old_from: Instant,
@@ -86,6 +88,11 @@ impl Connection {
         Instant::now() >= self.old_from
     }
 
+    /// The one place of this connection among the requests that wait for a key; none where it is taken.
+    pub(crate) fn waits_for_key(&self) -> Option<AwaitsKey<'_>> {
+        (!self.awaits_key.replace(true)).then_some(AwaitsKey(&self.awaits_key))
+    }
+
     /// How many requests it had; none while one is under way.
     fn activity(&self) -> Option<u64> {
         (self.open.get() == 0 && self.phase.is_between()).then_some(self.turns.get())
@@ -94,6 +101,15 @@ impl Connection {
     /// Takes no further request; what is under way may end.
     pub(crate) fn close(&self) {
         self.end.notify_one();
+    }
+}
+
+/// See [`Connection::waits_for_key`].
+pub(crate) struct AwaitsKey<'a>(&'a Cell<bool>);
+
+impl Drop for AwaitsKey<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 
@@ -133,6 +149,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: Socket
         waiting: Cell::new(0),
         moved: Rc::new(Cell::new(Instant::now())),
         end: Notify::new(),
+        awaits_key: Cell::new(false),
         idle: limits.idle,
         old_from: Instant::now() + jittered(limits.age),
         _slot: slot,

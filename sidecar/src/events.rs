@@ -118,9 +118,9 @@ impl Record {
 
     pub(crate) fn granted(&self, granted: &Granted) {
         self.by_rule(granted.rule());
-        if let Some(refused) = granted.audited() {
-            self.outcome.set((Effect::Audit, Some(refused.reason())));
-        }
+        // A request that waited for its key is decided twice.
+        let audited = granted.audited().map(|refused| (Effect::Audit, Some(refused.reason())));
+        self.outcome.set(audited.unwrap_or((Effect::Allow, None)));
     }
 
     pub(crate) fn denied(&self, reason: Reason) {

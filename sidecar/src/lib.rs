@@ -6,32 +6,47 @@
 
 mod access_log;
 mod admin;
+pub mod agent;
 mod answer;
+mod backoff;
 mod body;
+pub mod capture;
+mod captured;
+mod certificate;
 mod connection;
 mod drain;
+pub mod drain_socket;
 mod events;
 mod guard;
+mod link;
 mod listener;
 mod metrics;
 mod proxy;
 mod request_id;
+mod sockets;
 mod tokens;
+mod unknown_key;
 mod upstream;
 mod worker;
 
 pub mod clock;
 pub mod limits;
+pub mod log;
 pub mod settings;
 pub mod source;
 pub mod state;
 pub mod tls;
 
 pub use access_log::AccessLog;
+pub use captured::Capture;
 pub use clock::Clock;
 pub use drain::{DrainTimes, Drained};
 pub use limits::Limits;
-pub use settings::Settings;
+pub use link::{AddressFault, OperatorAddress};
+pub use log::{Level, Log};
+pub use settings::{Binding, PortSettings, Settings};
+pub use sockets::BindError;
 pub use state::State;
 pub use tls::ServerCertificate;
+pub use unknown_key::Refetch;
 pub use worker::{Running, StartError, start};

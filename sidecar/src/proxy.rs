@@ -1,6 +1,7 @@
 //! The way of a request.
 
 mod recheck;
+mod unknown_key;
 
 use crate::answer::{self, Asked, OwnAnswer, Refusal};
 use crate::body::{Outgoing, Progress, Upload};
@@ -13,6 +14,7 @@ use crate::request_id::RequestIds;
 use crate::state::{Configuration, InForce};
 use crate::tls::TlsParts;
 use crate::tokens::TokenCache;
+use crate::unknown_key::UnknownKeys;
 use crate::upstream::{Arrival, Outbound, Upstream, tunnel};
 use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
@@ -25,6 +27,7 @@ use policy::permit::Granted;
 use policy::reason::Reason;
 use policy::request::{CanonicalRequest, RequestHead};
 use policy::ruleset::Paths;
+use policy::wire::UnknownKey;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,6 +39,7 @@ pub(crate) struct Worker {
     pub(crate) tls: Arc<TlsParts>,
     pub(crate) drain: Rc<drain::Local>,
     pub(crate) events: Rc<Events>,
+    unknown_keys: Arc<UnknownKeys>,
     /// Sees a change by comparing one pointer, without touching a counter that other threads write.
     seen: RefCell<Cache<Arc<ArcSwap<Configuration>>, Arc<Configuration>>>,
     tokens: RefCell<TokenCache>,
@@ -53,7 +57,7 @@ impl Worker {
         clock: Clock,
         told: Told,
     ) -> Self {
-        let Told { drain, events } = told;
+        let Told { drain, events, unknown_keys } = told;
         Self {
             seen: RefCell::new(Cache::new(Arc::clone(&state))),
             tokens: RefCell::new(TokenCache::new(limits.token_cache, Arc::clone(&events.counters))),
@@ -63,6 +67,7 @@ impl Worker {
             tls,
             drain,
             events,
+            unknown_keys,
             upstream,
             clock,
         }
@@ -80,7 +85,8 @@ impl Worker {
         let (head, body) = request.into_parts();
         let turn = connection.turn(self.events.begin(&head, &id, connection.address.ip()));
         let record = &turn.record;
-        let Verdict { course, limits, browsers } = self.decide(connection, &head, &id, record);
+        let verdict = self.decide(connection, &head, &id, record);
+        let Verdict { course, limits, browsers, .. } = self.with_its_key(verdict, connection, &head, &id, record).await;
         let arrival = match course {
             Course::Own(own) => {
                 record.own();
@@ -140,14 +146,16 @@ impl Worker {
         let course = self.course(connection, head, id, in_force, &limits, record);
         // Shared by all threads, so it is held only where the answer needs it.
         let browsers = ruleset.has_cors().then(|| Arc::clone(configuration));
-        Verdict { course: course.unwrap_or_else(Course::Refuse), limits, browsers }
+        let unknown_key = self.tokens.borrow_mut().take_unknown();
+        Verdict { course: course.unwrap_or_else(Course::Refuse), limits, browsers, unknown_key }
     }
 
     /// Ambiguous input is told first even where no policy is in force.
     fn without_policy(&self, head: &Parts, reason: Reason) -> Verdict {
         let limits = self.limits.under(None);
         let hygiene = CanonicalRequest::read(&request_head(head), Paths::default(), &limits.size).err();
-        Verdict { course: Course::Refuse(hygiene.unwrap_or(reason).into()), limits, browsers: None }
+        let course = Course::Refuse(hygiene.unwrap_or(reason).into());
+        Verdict { course, limits, browsers: None, unknown_key: None }
     }
 
     fn course(
@@ -190,10 +198,11 @@ impl Worker {
     }
 }
 
-/// Where a worker is told that it is to end, and where it tells what it does.
+/// Where a worker is told that it is to end, and where it tells what it does and what it lacks.
 pub(crate) struct Told {
     pub(crate) drain: Rc<drain::Local>,
     pub(crate) events: Rc<Events>,
+    pub(crate) unknown_keys: Arc<UnknownKeys>,
 }
 
 /// What was decided, and what the rest of the way needs to know.
@@ -202,6 +211,8 @@ struct Verdict {
     limits: InForceLimits,
     /// The configuration whose `cors` the answer must tell, where it has one.
     browsers: Option<Arc<Configuration>>,
+    /// The key that the token names, where the issuer's set does not have it.
+    unknown_key: Option<UnknownKey>,
 }
 
 /// What becomes of a request.

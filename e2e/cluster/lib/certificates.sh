@@ -67,9 +67,3 @@ users:
     client-key-data: $(base64 -w0 "$certificates/$1.key")
 YAML
 }
-
-# openssl tells its progress on standard error.
-quietly() {
-  local output
-  output=$("$@" 2>&1) || fail "$* failed: $output"
-}

@@ -27,7 +27,12 @@ node_up() {
   chmod 700 "$(dirname "$state")" "$state"
   mkdir -p "$logs" "$pids"
   rm -f "$pids"/*
-  if ! in_network true 2>/dev/null; then
+  # kubelet would look for the containers of each folder, seconds for each.
+  cgroups_down
+  if in_network true 2>/dev/null; then
+    # The node ended, and tests may still run in its network.
+    in_network bash -c "$(declare -f network_clear); network_clear"
+  else
     # What a crash left: a name without a namespace.
     ip netns del "$netns" 2>/dev/null || true
     ip netns add "$netns"
@@ -59,7 +64,7 @@ network_up() {
   if [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables; fi
 }
 
-# What a machine that starts anew would not have.
+# Away with what pods and kube-proxy made: a machine that starts anew would not have it.
 network_clear() {
   set -e
   local link
@@ -111,6 +116,7 @@ node_down() {
 }
 
 cgroups_up() {
+  [ -d /sys/fs/cgroup/cpuset ] || fail "the node rung needs cgroups of version 1, one hierarchy for each controller"
   local controller
   for controller in /sys/fs/cgroup/*/; do
     [ "$(stat -fc %T "$controller")" = cgroupfs ] || continue

@@ -30,7 +30,8 @@ up_node() {
   start scheduler
   ready containerd
   own_images
-  render cluster.yaml | in_network kubectl --kubeconfig "$kubeconfig" apply --server-side --force-conflicts -f - >/dev/null
+  render cluster.yaml >"$state/cluster.yaml"
+  quietly in_network kubectl apply --server-side --force-conflicts -f "$state/cluster.yaml"
   start kubelet
   start proxy
   local one
@@ -40,7 +41,7 @@ up_node() {
 
 # What objects say may be from before a restart: ask the cluster's DNS for a name, through its Service.
 is_serving() {
-  in_network kubectl --kubeconfig "$kubeconfig" wait --for=condition=Ready "node/$node_name" --timeout=30s &&
+  in_network kubectl wait --for=condition=Ready "node/$node_name" --timeout=30s &&
     in_network unshare --mount sh -c 'mount --bind "$1" /etc/resolv.conf && getent hosts kubernetes.default.svc.cluster.local' \
       sh "$state/cluster-resolv.conf"
 }
@@ -54,7 +55,7 @@ built() {
 
 print_environment() {
   # shellcheck disable=SC2016 # for the shell that reads it
-  printf 'export KUBECONFIG=%q\nexport PATH=%q:"$PATH"\n' "$kubeconfig" "$bin"
+  printf 'export KUBECONFIG=%q\nexport KUBECACHEDIR=%q\nexport PATH=%q:"$PATH"\n' "$kubeconfig" "$KUBECACHEDIR" "$bin"
   printf 'export DOORWARD_CLUSTER=%q\nDOORWARD_CLUSTER_ENTER=%q\n' "$name" "nsenter --net=/run/netns/$netns"
   printf 'DOORWARD_CLUSTER_STATE=%q\nDOORWARD_CLUSTER_AUDIT=%q\n' "$state" "$audit_log"
 }
@@ -63,40 +64,38 @@ print_environment() {
 run_in_cluster() {
   [ $# -gt 0 ] || fail "run what?"
   node_pid >/dev/null || fail "not up: \`cluster up control\` or \`cluster up node\`"
-  # Kept apart from what else helm did on this machine.
-  export KUBECONFIG=$kubeconfig DOORWARD_CLUSTER=$name DOORWARD_CLUSTER_STATE=$state DOORWARD_CLUSTER_AUDIT=$audit_log
-  export HELM_CACHE_HOME=$state/helm/cache HELM_CONFIG_HOME=$state/helm/config HELM_DATA_HOME=$state/helm/data
+  export DOORWARD_CLUSTER=$name DOORWARD_CLUSTER_STATE=$state DOORWARD_CLUSTER_AUDIT=$audit_log
   exec nsenter --net="/run/netns/$netns" "$@"
 }
 
 # What the node needs itself; written from the programs that were built.
 own_images() {
   local existing
-  existing=$(in_node ctr -n k8s.io images list --quiet)
-  if ! grep -qxF "$pause_image" <<<"$existing"; then
-    "$here/mkimage" "$state/pause.tar" "$pause_image" --binary "$bin/pause:/pause" -- /pause
-    load_images "$state/pause.tar"
-  fi
-  if ! grep -qxF "$dns_image" <<<"$existing"; then
-    "$here/mkimage" "$state/coredns.tar" "$dns_image" --binary "$bin/coredns:/coredns" -- /coredns
-    load_images "$state/coredns.tar"
-  fi
+  existing=$(in_node ctr -n k8s.io images list --quiet 2>>"$logs/ctr.log")
+  own_image "$pause_image" pause "$existing"
+  own_image "$dns_image" coredns "$existing"
+}
+
+# own_image NAME PROGRAM EXISTING_IMAGES
+own_image() {
+  ! grep -qxF "$1" <<<"$3" || return 0
+  "$here/mkimage" "$state/$2.tar" "$1" --binary "$bin/$2:/$2" -- "/$2"
+  load_images "$state/$2.tar"
+  rm "$state/$2.tar"
 }
 
 load_images() {
   [ $# -gt 0 ] || fail "load what?"
   local image
   for image in "$@"; do
-    in_node ctr -n k8s.io images import "$(realpath "$image")" >/dev/null
+    quietly in_node ctr -n k8s.io images import "$(realpath "$image")"
   done
 }
 
 # As if the power failed: processes, mounts and what was under /run are gone, the files are there.
-# The network namespace stays, because tests run in it; what pods and kube-proxy made in it goes.
+# The network namespace stays, because tests run in it.
 restart_node() {
   node_kill
-  in_network bash -c "$(declare -f network_clear); network_clear"
-  cgroups_down
   up_node
 }
 

@@ -33,13 +33,22 @@ patience_seconds=120
 
 bin=$("$here/build.sh" --where)
 export PATH=$bin:$PATH
+# All clusters have the same address: what kubectl and helm remember of one is wrong for another.
+export KUBECONFIG=$kubeconfig KUBECACHEDIR=$state/kubectl
+export HELM_CACHE_HOME=$state/helm/cache HELM_CONFIG_HOME=$state/helm/config HELM_DATA_HOME=$state/helm/data
 
 fail() {
   echo "cluster $name: $*" >&2
   exit 1
 }
 
-# Polls a command until it succeeds. Its own words are of interest only when it never does.
+# What is said on the way is of interest only when it failed.
+quietly() {
+  local output
+  output=$("$@" 2>&1) || fail "$* failed: $output"
+}
+
+# Polls a command until it succeeds.
 wait_for() {
   local what=$1 begin=$SECONDS output
   shift

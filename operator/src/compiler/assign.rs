@@ -7,7 +7,7 @@ use crds::IntOrString;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::policy::Entry;
-use super::{Conflict, PolicyOutcome, SelectedPod};
+use super::{Conflict, Options, PolicyOutcome, SelectedPod};
 use crate::hub::{Desired, Encoded, Names, PodId};
 use crate::objects::{Key, Pod, Service};
 use crate::world::World;
@@ -62,7 +62,7 @@ impl Assigned<'_> {
     pub(super) fn desired(
         &self,
         world: &World,
-        trust_domain: &str,
+        options: &Options,
         keys: &BTreeMap<String, Arc<Encoded>>,
     ) -> BTreeMap<PodId, Arc<Desired>> {
         let complete = world.is_complete() && !self.policies.values().any(Entry::is_pending);
@@ -70,7 +70,7 @@ impl Assigned<'_> {
         let mut all = BTreeMap::new();
         for pod in world.pods.objects().values().filter(|pod| !pod.ended || pod.injected) {
             let services = services.get(pod.id.namespace.as_str()).map_or(&[][..], Vec::as_slice);
-            let names = Some(Arc::new(names(pod, services, trust_domain)));
+            let names = Some(Arc::new(names(pod, services, options)));
             all.insert(pod.id.clone(), Desired { complete, names, ..Desired::default() });
         }
         for ((pod, port), policies) in &self.ports {
@@ -85,7 +85,7 @@ impl Assigned<'_> {
         // A policy whose port cannot be told on a pod still selects it: nothing there may be called absent.
         for (pod, _) in self.selected.values().flatten().filter(|(_, port)| port.is_none()) {
             if let Some(desired) = all.get_mut(&pod.id) {
-                desired.selected.extend(pod.ports.iter().map(|port| port.number));
+                desired.selected.extend(pod.all_ports());
             }
         }
         all.into_iter().map(|(pod, desired)| (pod, Arc::new(desired))).collect()
@@ -138,7 +138,7 @@ fn by_namespace(services: &BTreeMap<Key, Service>) -> BTreeMap<&str, Vec<(&Key, 
 }
 
 /// What a pod may call itself: from what the API server knows, never from what it asks for.
-fn names(pod: &Pod, services: &[(&Key, &Service)], trust_domain: &str) -> Names {
+fn names(pod: &Pod, services: &[(&Key, &Service)], options: &Options) -> Names {
     let namespace = &pod.id.namespace;
     let mut dns = BTreeSet::new();
     for (key, _) in services.iter().filter(|(_, service)| service.selects(&pod.labels)) {
@@ -146,10 +146,10 @@ fn names(pod: &Pod, services: &[(&Key, &Service)], trust_domain: &str) -> Names 
         dns.insert(name.clone());
         dns.insert(format!("{name}.{namespace}"));
         dns.insert(format!("{name}.{namespace}.svc"));
-        dns.insert(format!("{name}.{namespace}.svc.cluster.local"));
+        dns.insert(format!("{name}.{namespace}.svc.{}", options.cluster_domain));
     }
     Names {
-        spiffe: format!("spiffe://{trust_domain}/ns/{namespace}/sa/{}", pod.service_account),
+        spiffe: format!("spiffe://{}/ns/{namespace}/sa/{}", options.compile.trust_domain, pod.service_account),
         dns: dns.into_iter().collect(),
     }
 }

@@ -62,6 +62,18 @@ impl Rules {
         })
     }
 
+    /// Rules that allow nothing, for tests of what is said about rules.
+    #[cfg(test)]
+    pub(crate) fn for_test(generation: i64, revision: &str) -> Self {
+        use compile::source::read;
+        let text = "{apiVersion: doorward.dev/v1alpha1, kind: ApiAuthPolicy, metadata: {name: a, namespace: shop}, \
+            spec: {selector: {matchLabels: {app: a}}, tls: {mode: Optional}}}";
+        let document = read("test", text).unwrap().remove(0);
+        let (compiled, found) = compile::compile(&document, &ConfigMaps::default(), &Settings::default());
+        let rules = Self::new(compiled.unwrap_or_else(|| panic!("{found:?}"))).unwrap();
+        Self { generation, revision: revision.to_owned(), ..rules }
+    }
+
     /// The message for a port.
     pub(super) fn message(&self, port: u16) -> Option<Arc<Encoded>> {
         let mut encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,6 +101,8 @@ pub(super) struct Entry {
     source: Option<Source>,
     /// Which pods it selects; none where that cannot be told.
     selector: Option<LabelSelector>,
+    /// The port as it is written now, where it can be read.
+    written_port: Option<IntOrString>,
     diagnostics: Arc<[Diagnostic]>,
     accepted: bool,
     /// Whether it was compiled at all: what it names may not have been looked at yet.
@@ -115,6 +129,8 @@ impl Entry {
             *self = Self::default();
         }
         self.selector = selector(&object.object);
+        let port = object.object.pointer("/spec/port");
+        self.written_port = port.and_then(|port| serde_json::from_value(port.clone()).ok());
         let Some(config_maps) = looked_at else {
             self.pending = true;
             return;
@@ -155,9 +171,9 @@ impl Entry {
         self.pending
     }
 
-    /// The port as the policy writes it now, or as its last good rules have it where that cannot be read.
+    /// The port of the rules in force; of a policy that has none, the one that it writes: that port is not free.
     pub(super) fn port(&self) -> Option<&IntOrString> {
-        self.rules.as_ref().and_then(|rules| rules.port.as_ref())
+        self.rules.as_ref().map_or(self.written_port.as_ref(), |rules| rules.port.as_ref())
     }
 }
 

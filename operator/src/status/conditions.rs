@@ -1,7 +1,7 @@
 //! The conditions of a policy, each with the reason that people and tools look for.
 
-use crds::{Condition, IssuerStatus, PodCounts, ReplicaStatus, Time};
 use compile::diagnostic::{Diagnostic, Severity};
+use crds::{Condition, IssuerStatus, PodCounts, ReplicaStatus, Time};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{AllKeysSeen, cut};
@@ -43,7 +43,8 @@ fn accepted(policy: &PolicyOutcome) -> Told {
     let of = |severity| policy.diagnostics.iter().filter(move |found| found.severity == severity);
     if policy.accepted {
         let warnings: Vec<&Diagnostic> = of(Severity::Warning).collect();
-        let message = if warnings.is_empty() { "can be used".to_owned() } else { listed("can be used; warnings: ", &warnings) };
+        let message =
+            if warnings.is_empty() { "can be used".to_owned() } else { listed("can be used; warnings: ", &warnings) };
         return Told::new("Accepted", true, "Accepted", message);
     }
     let faults: Vec<&Diagnostic> = of(Severity::Error).collect();
@@ -121,11 +122,16 @@ fn enforced(policy: &PolicyOutcome, pods: PodCounts, replicas: &[ReplicaStatus])
         return not("Conflicted", format!("{share}; an older policy rules on some, see condition Conflicted"));
     }
     if pods.not_injected > 0 {
-        let without = policy.pods.iter().filter(|pod| !pod.injected || pod.port.is_none()).map(|pod| pod.id.name.as_str());
+        let without =
+            policy.pods.iter().filter(|pod| !pod.injected || pod.port.is_none()).map(|pod| pod.id.name.as_str());
         let hint = "annotate the pod template with `doorward.dev/inject: \"true\"`, or name the port in `spec.port`";
         return not(
             "NotInjected",
-            format!("{share}; {} without the proxy before the port: {}; {hint}", pods.not_injected, names(Box::new(without))),
+            format!(
+                "{share}; {} without the proxy before the port: {}; {hint}",
+                pods.not_injected,
+                names(Box::new(without))
+            ),
         );
     }
     let current = || replicas.iter().filter(|replica| replica.generation == policy.generation);
@@ -143,7 +149,8 @@ fn enforced(policy: &PolicyOutcome, pods: PodCounts, replicas: &[ReplicaStatus])
 }
 
 fn conflicted(policy: &PolicyOutcome) -> Told {
-    let mut conflicts = policy.pods.iter().filter_map(|pod| Some((&pod.id, pod.port?, pod.conflict.as_ref()?))).peekable();
+    let mut conflicts =
+        policy.pods.iter().filter_map(|pod| Some((&pod.id, pod.port?, pod.conflict.as_ref()?))).peekable();
     let Some((_, port, first)) = conflicts.peek() else {
         return Told::new("Conflicted", false, "NoConflict", "no other policy selects these pods on the same port");
     };

@@ -29,7 +29,6 @@ const LEADER: &str = "doorward-operator";
 pub type Statuses = Arc<Mutex<BTreeMap<Key, Value>>>;
 
 /// What a writer is made of.
-#[derive(Debug)]
 pub struct WriterParts {
     /// For writing.
     pub client: Client,

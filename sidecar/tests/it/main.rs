@@ -12,6 +12,7 @@ mod framing;
 mod hygiene;
 mod modes;
 mod observability;
+mod operator;
 mod reload;
 mod support;
 mod upstream;

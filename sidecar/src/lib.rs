@@ -11,6 +11,7 @@ mod body;
 mod connection;
 mod drain;
 mod events;
+mod executor;
 mod guard;
 mod listener;
 mod metrics;

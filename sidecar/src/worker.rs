@@ -2,6 +2,7 @@
 
 use crate::access_log::{self, AccessLog, Writer};
 use crate::admin;
+use crate::connection;
 use crate::drain::{Drain, DrainTimes, Drained, Local};
 use crate::events::Events;
 use crate::listener;
@@ -105,7 +106,8 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
                     log.keep_flushing().await;
                 }
             };
-            tokio::join!(listener::accept(worker, listener, slots), upstream.sweep(), drain.follow(), flushing);
+            let accepting = listener::accept(Rc::clone(&worker), listener, slots);
+            tokio::join!(accepting, connection::watch(&worker), upstream.sweep(), drain.follow(), flushing);
         };
         running.spawn(&format!("worker-{number}"), listener, stopped.clone(), serve)?;
     }

@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, reason = "as above")]
 #![expect(clippy::indexing_slicing, reason = "as above")]
 
+mod attacks;
 mod binary;
 mod bounds;
 mod decisions;

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use issuer::{Keys, Known};
 use policy::keys::KeySource;
-use policy::wire::{KeysMessage, Snapshot};
+use policy::wire::{KeysMessage, Snapshot, UnknownKey};
 use rustls_pki_types::CertificateDer;
-use sidecar::State;
 use sidecar::state::ApplyError;
+use sidecar::{Refetch, State};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -58,6 +58,7 @@ impl Enforcer {
     pub fn start(state: Arc<State>, settings: issuer::Settings) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shared = Arc::new(Shared { state, keys: Keys::new(settings)?, in_force: Mutex::default() });
+        shared.state.refetch_with(Arc::new(Missed(Arc::downgrade(&shared))));
         let (stop, stopped) = oneshot::channel();
         let handle = runtime.handle().clone();
         let thread = std::thread::Builder::new().name("keys".to_owned());
@@ -117,6 +118,18 @@ impl Drop for Enforcer {
     }
 }
 
+/// Has keys fetched anew when a token names one that is not there.
+#[derive(Debug)]
+struct Missed(Weak<Shared>);
+
+impl Refetch for Missed {
+    fn refetch(&self, unknown: &UnknownKey) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.keys.unknown_key(&unknown.issuer, &unknown.kid);
+        }
+    }
+}
+
 /// Puts keys in force as they come, and tells what came.
 fn follow(runtime: &Runtime, shared: &Shared, mut stopped: oneshot::Receiver<()>) {
     let mut known = shared.keys.subscribe();
@@ -137,15 +150,17 @@ fn follow(runtime: &Runtime, shared: &Shared, mut stopped: oneshot::Receiver<()>
 fn tell(known: &BTreeMap<String, Known>, told: &mut BTreeMap<String, String>, out: &mut impl Write) {
     told.retain(|id, _| known.contains_key(id));
     for (id, known) in known.iter().filter(|(_, known)| known.status.attempts > 0) {
+        // One policy names each issuer once, so the issuer tells enough.
+        let issuer = id.split(' ').next().unwrap_or(id);
         let line = match &known.status.error {
-            None => format!("keys of {id}: {} in use", known.status.keys),
+            None => format!("keys of {issuer}: {} in use", known.status.keys),
             Some(fault) if known.message.is_some() => {
                 format!(
-                    "keys of {id}: {} in use; not fetched again: {}: {}",
+                    "keys of {issuer}: {} in use; not fetched again: {}: {}",
                     known.status.keys, fault.code, fault.message
                 )
             }
-            Some(fault) => format!("keys of {id}: none; {}: {}", fault.code, fault.message),
+            Some(fault) => format!("keys of {issuer}: none; {}: {}", fault.code, fault.message),
         };
         if told.get(id) != Some(&line) {
             // There is nowhere left to report to when standard error is gone.

@@ -6,6 +6,7 @@
 
 mod binary;
 mod bounds;
+mod capture;
 mod decisions;
 mod drain;
 mod framing;
@@ -13,6 +14,8 @@ mod hygiene;
 mod modes;
 mod observability;
 mod operator;
+mod pod;
+mod probes;
 mod reload;
 mod support;
 mod upstream;

@@ -10,7 +10,7 @@ pub use report::Captured;
 
 use crate::certificate::{Identity, IdentityError, Keeper, Needs, Usable};
 use crate::clock::Clock;
-use crate::link::{Link, LinkError, OperatorAddress, TokenFile};
+use crate::link::{Link, OperatorAddress, TokenFile};
 use crate::log::Log;
 use crate::source::volume::Volume;
 use crate::state::State;

@@ -33,8 +33,9 @@ async fn a_get_as_it_was_fixed_and_nothing_of_the_callers() {
     let statuses = RawApp::start(|_, mut stream| async move {
         let mut head = vec![0; 1024];
         let count = stream.read(&mut head).await.unwrap();
-        let path = String::from_utf8_lossy(&head[..count]).split(' ').nth(1).unwrap()[1..].to_owned();
-        let _ = stream.write_all(format!("HTTP/1.1 {path} x\r\ncontent-length: 0\r\n\r\n").as_bytes()).await;
+        let head = String::from_utf8_lossy(&head[..count]).into_owned();
+        let status = head.split(' ').nth(1).unwrap().trim_start_matches('/');
+        let _ = stream.write_all(format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n").as_bytes()).await;
     })
     .await;
     let mut probes = vec![http(app.address.port(), "/health?deep=1"), http(1, "/")];

@@ -78,6 +78,11 @@ pub(crate) fn map_by_name(list: &mut Schema) {
     merge(list, "", json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}));
 }
 
+/// Makes the list of conditions a map by `type`, as Kubernetes' own objects have it.
+pub(crate) fn map_by_type(list: &mut Schema) {
+    merge(list, "", json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}));
+}
+
 /// Bounds a port: a number of a port, or the name of a container port (RFC 6335).
 pub(crate) fn bound_port(port: &mut Schema) {
     merge(port, "", json!({"minimum": 1, "maximum": 65535, "minLength": 1, "maxLength": 15}));

@@ -5,7 +5,7 @@ mod anchor;
 mod names;
 mod revocation;
 
-pub use anchor::{AnchorFault, check_anchor, public_key};
+pub use anchor::{AnchorFault, check_anchor, is_sound_key, public_key};
 pub use names::{identify, service_account};
 pub use revocation::{CrlFault, check_crl};
 

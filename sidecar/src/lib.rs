@@ -18,6 +18,7 @@ mod denials;
 mod drain;
 pub mod drain_socket;
 mod events;
+mod executor;
 mod guard;
 mod link;
 mod listener;

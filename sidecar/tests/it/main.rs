@@ -4,12 +4,14 @@
 #![expect(clippy::expect_used, reason = "as above")]
 #![expect(clippy::indexing_slicing, reason = "as above")]
 
+mod attacks;
 mod binary;
 mod bounds;
 mod capture;
 mod decisions;
 mod drain;
 mod framing;
+mod grpc;
 mod hygiene;
 mod modes;
 mod observability;
@@ -17,6 +19,7 @@ mod operator;
 mod pod;
 mod probes;
 mod reload;
+mod streams;
 mod support;
 mod upstream;
 mod websocket;

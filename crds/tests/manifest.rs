@@ -11,7 +11,8 @@ use serde_json::Value;
 fn committed_manifests_are_current() {
     let manifest = crds::manifest().unwrap();
     for folder in ["crds", "charts/doorward/files"] {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join("doorward.dev_apiauthpolicies.yaml");
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join("doorward.dev_apiauthpolicies.yaml");
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&file, &manifest).unwrap();
         }

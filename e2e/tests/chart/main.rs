@@ -43,7 +43,9 @@ async fn the_api_server_takes_what_is_rendered() -> anyhow::Result<()> {
     helm(&["lint", "--strict", helm::CHART]).await?.success()?;
     for values in VALUES {
         let rendered = render(values).await?;
-        let answer = kubectl(&["apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-"], &rendered.text).await?;
+        let answer =
+            kubectl(&["apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", "-"], &rendered.text)
+                .await?;
         assert!(!answer.stderr.contains("arning"), "{values:?}: {}", answer.stderr);
         answer.success()?;
     }

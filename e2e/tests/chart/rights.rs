@@ -77,7 +77,8 @@ async fn the_operators_pods_are_restricted() -> anyhow::Result<()> {
     let account = r#"{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"doorward-operator"}}"#;
     let within = ["--namespace", "restricted-operator", "-f", "-"];
     e2e::kubectl::kubectl(&[&["apply"][..], &within].concat(), account).await?.success()?;
-    let taken = e2e::kubectl::kubectl(&[&["create", "--dry-run=server"][..], &within].concat(), &pod.to_string()).await?;
+    let taken =
+        e2e::kubectl::kubectl(&[&["create", "--dry-run=server"][..], &within].concat(), &pod.to_string()).await?;
     let deleted = e2e::kubectl::kubectl(&["delete", "namespace", "restricted-operator", "--wait=false"], "").await?;
     taken.success()?;
     deleted.success().map(drop)

@@ -34,8 +34,11 @@ pub(crate) async fn every_way_in(scene: &Scene<'_>) -> anyhow::Result<()> {
     let namespace = &scene.namespace.name;
     let name = format!("users.{namespace}.svc");
     let pod = scene.pod("users", "{.status.podIP}").await?;
-    let node_port = scene.kubectl(&["get", "service", "users-node", "-o", "jsonpath={.spec.ports[0].nodePort}"]).await?;
-    let node = scene.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}"]).await?;
+    let node_port =
+        scene.kubectl(&["get", "service", "users-node", "-o", "jsonpath={.spec.ports[0].nodePort}"]).await?;
+    let node = scene
+        .kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}"])
+        .await?;
     let (plain, admin) = (scene.token("")?, scene.token("admin")?);
     let mut wanted = Vec::new();
     for (way, host) in [

@@ -13,4 +13,10 @@ mod caller;
 mod manifests;
 mod scene;
 
+mod agent;
+mod agreement;
+mod bind;
 mod first;
+mod probes;
+mod rolling;
+mod webhook;

@@ -16,13 +16,18 @@ pub(crate) fn users(replicas: u32, env: &Value) -> Value {
         service
     };
     list(&[
-        workload("Deployment", "users", replicas, json!({
-            "name": "app",
-            "command": ["node", "/apps/users/index.js"],
-            "env": env,
-            "ports": [{"name": "http", "containerPort": 3000}],
-            "readinessProbe": {"httpGet": {"path": "/public/hello", "port": "http"}, "periodSeconds": 1},
-        })),
+        workload(
+            "Deployment",
+            "users",
+            replicas,
+            json!({
+                "name": "app",
+                "command": ["node", "/apps/users/index.js"],
+                "env": env,
+                "ports": [{"name": "http", "containerPort": 3000}],
+                "readinessProbe": {"httpGet": {"path": "/public/hello", "port": "http"}, "periodSeconds": 1},
+            }),
+        ),
         service("users", json!({})),
         service("users-headless", json!({"clusterIP": "None"})),
         service("users-node", json!({"type": "NodePort"})),
@@ -31,14 +36,17 @@ pub(crate) fn users(replicas: u32, env: &Value) -> Value {
 
 /// A workload of one container, which passes Pod Security `restricted`.
 pub(crate) fn workload(kind: &str, name: &str, replicas: u32, mut container: Value) -> Value {
-    merge(&mut container, json!({
-        "image": IMAGE,
-        "imagePullPolicy": "IfNotPresent",
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
-        },
-    }));
+    merge(
+        &mut container,
+        json!({
+            "image": IMAGE,
+            "imagePullPolicy": "IfNotPresent",
+            "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
+            "securityContext": {
+                "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]},
+            },
+        }),
+    );
     json!({
         "apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name},
         "spec": {

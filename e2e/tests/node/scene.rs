@@ -1,5 +1,6 @@
 //! A namespace on the node with what the tests put there.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -8,6 +9,7 @@ use e2e::kubectl::kubectl;
 use e2e::namespace::{Namespace, within};
 use e2e::wait::eventually;
 use serde_json::{Map, Value, json};
+use tokio::task::spawn_blocking;
 
 use crate::caller::{Caller, request};
 use crate::manifests::workload;
@@ -36,6 +38,30 @@ pub(crate) async fn scene(label: &str, test: impl AsyncFnOnce(&Scene) -> anyhow:
         result
     })
     .await
+}
+
+/// Runs kubectl in the operator's namespace; it must succeed.
+pub(crate) async fn operator(args: &[&str]) -> anyhow::Result<String> {
+    let own = ["--namespace", "doorward"];
+    kubectl(&[&own[..], args].concat(), "").await?.success().with_context(|| format!("kubectl {}", args.join(" ")))
+}
+
+/// The chart.
+pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/doorward");
+
+/// Runs helm on the operator's namespace; it must succeed.
+pub(crate) async fn helm(args: &[&str]) -> anyhow::Result<String> {
+    run("helm", &[&["--namespace", "doorward"][..], args].concat()).await
+}
+
+/// Runs a program, which must succeed; its output.
+pub(crate) async fn run(program: &str, args: &[&str]) -> anyhow::Result<String> {
+    let what = format!("{program} {}", args.join(" "));
+    let mut command = Command::new(program);
+    command.args(args);
+    let output = spawn_blocking(move || command.output()).await?.with_context(|| format!("cannot run `{what}`"))?;
+    ensure!(output.status.success(), "`{what}`: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 impl Scene<'_> {
@@ -76,7 +102,8 @@ impl Scene<'_> {
         let issuer = json!({"name": "main", "issuer": ISSUER, "audiences": ["users-api"], "keys": {"inline": jwks}});
         crate::manifests::merge(&mut spec, json!({"selector": {"matchLabels": {"app": app}}, "issuers": [issuer]}));
         let metadata = json!({"name": name});
-        let policy = json!({"apiVersion": "doorward.dev/v1alpha1", "kind": "ApiAuthPolicy", "metadata": metadata, "spec": spec});
+        let policy =
+            json!({"apiVersion": "doorward.dev/v1alpha1", "kind": "ApiAuthPolicy", "metadata": metadata, "spec": spec});
         self.apply(&policy).await
     }
 
@@ -112,18 +139,24 @@ impl Scene<'_> {
     /// A token for the users API.
     pub(crate) fn token(&self, scope: &str) -> anyhow::Result<String> {
         let now = jiff::Timestamp::now().as_second();
-        let claims = json!({"iss": ISSUER, "aud": "users-api", "sub": "alice", "scope": scope, "iat": now, "exp": now + 3600});
+        let claims =
+            json!({"iss": ISSUER, "aud": "users-api", "sub": "alice", "scope": scope, "iat": now, "exp": now + 3600});
         self.key.sign(&Map::new(), claims.as_object().context("claims")?)
     }
 
     /// A pod that calls others, with a certificate from the agent.
     pub(crate) async fn caller(&self) -> anyhow::Result<Caller> {
-        let mut deployment = workload("Deployment", "caller", 1, json!({
-            "name": "app",
-            "command": ["node", "/apps/caller/index.js"],
-            "ports": [{"containerPort": 8000}],
-            "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1},
-        }));
+        let mut deployment = workload(
+            "Deployment",
+            "caller",
+            1,
+            json!({
+                "name": "app",
+                "command": ["node", "/apps/caller/index.js"],
+                "ports": [{"containerPort": 8000}],
+                "readinessProbe": {"tcpSocket": {"port": 8000}, "periodSeconds": 1},
+            }),
+        );
         deployment["spec"]["template"]["metadata"]["annotations"] = json!({"doorward.dev/client-certificate": "true"});
         self.apply(&deployment).await?;
         self.rolled_out("caller").await?;
@@ -139,8 +172,16 @@ impl Scene<'_> {
     pub(crate) async fn pod(&self, app: &str, jsonpath: &str) -> anyhow::Result<String> {
         let path = format!("jsonpath={jsonpath}");
         eventually(PATIENCE, &format!("one pod of {app}"), async || {
-            let names = self.kubectl(&["get", "pods", "-l", &format!("app={app}"), "-o",
-                "jsonpath={range .items[?(!@.metadata.deletionTimestamp)]}{.metadata.name}{\"\\n\"}{end}"]).await?;
+            let names = self
+                .kubectl(&[
+                    "get",
+                    "pods",
+                    "-l",
+                    &format!("app={app}"),
+                    "-o",
+                    "jsonpath={range .items[?(!@.metadata.deletionTimestamp)]}{.metadata.name}{\"\\n\"}{end}",
+                ])
+                .await?;
             let names: Vec<&str> = names.lines().collect();
             ensure!(names.len() == 1, "{names:?}");
             let value = self.kubectl(&["get", "pod", names[0], "-o", &path]).await?;
@@ -158,7 +199,8 @@ impl Scene<'_> {
     }
 
     async fn show_logs(&self) {
-        let names = self.kubectl(&["get", "pods", "-o", "jsonpath={.items[*].metadata.name}"]).await.unwrap_or_default();
+        let names =
+            self.kubectl(&["get", "pods", "-o", "jsonpath={.items[*].metadata.name}"]).await.unwrap_or_default();
         for name in names.split_whitespace() {
             let log = self.kubectl(&["logs", name, "--all-containers", "--prefix", "--tail=60"]).await;
             eprintln!("-- log of {name}\n{}", log.unwrap_or_else(|error| format!("{error:#}")));

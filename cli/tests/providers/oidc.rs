@@ -130,6 +130,23 @@ fn a_provider_that_starts_later_is_found_and_one_that_goes_leaves_its_keys() {
 }
 
 #[test]
+fn a_policy_that_names_another_issuer_comes_with_its_keys() {
+    let scene = Scene::new();
+    let (one, other) = (Provider::start(&scene, 0), Provider::start(&scene, 0));
+    let proxy = scene.proxy(&one.policy());
+    let (first, second) = (one.token(&scene, "users:read"), other.token(&scene, "users:read"));
+    eventually(PATIENCE, || proxy.verdict("/users", Some(&first)), |(status, _)| *status == 200);
+    assert_eq!(proxy.verdict("/users", Some(&second)), (401, "token_invalid/unknown_issuer".to_owned()));
+    std::fs::write(scene.path("policy.yaml"), other.policy()).unwrap();
+    let taken = |(status, code): &(u16, String)| {
+        assert_ne!(*status, 503, "the policy before decides until the keys are there: {code}");
+        *status == 200
+    };
+    eventually(PATIENCE, || proxy.verdict("/users", Some(&second)), taken);
+    assert_eq!(proxy.verdict("/users", Some(&first)), (401, "token_invalid/unknown_issuer".to_owned()));
+}
+
+#[test]
 fn commands_fetch_where_they_are_told_to() {
     let scene = Scene::new();
     let provider = Provider::start(&scene, 0);

@@ -26,6 +26,21 @@ pub struct Forward {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "ClientCertificate")]
     pub client_certificate: Option<ClientCertificate>,
+
+    /// What is spoken to the application. `Http1`: HTTP/1.1. `H2c`: HTTP/2 without TLS, by prior knowledge, which is what a
+    /// gRPC server needs; WebSockets do not pass then. Default: Http1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "AppProtocol")]
+    pub protocol: Option<AppProtocol>,
+}
+
+/// What is spoken to the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum AppProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge.
+    H2c,
 }
 
 /// Whether the application is told the client certificate.

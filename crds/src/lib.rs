@@ -18,7 +18,9 @@ mod tls;
 pub use addresses::{Addresses, TrustedProxy};
 pub use auth_policy::{ApiAuthPolicy, ApiAuthPolicySpec, Mode};
 pub use cors::Cors;
-pub use forward::{ClientCertificate, Forward, ForwardToken, HeaderFormat, IdentityAttribute, IdentityHeader};
+pub use forward::{
+    AppProtocol, ClientCertificate, Forward, ForwardToken, HeaderFormat, IdentityAttribute, IdentityHeader,
+};
 pub use issuer::{Algorithm, Identity, Issuer, IssuerKeys, Preset};
 pub use limits::Limits;
 pub use paths::{EncodedSlash, PathCase, Paths};

@@ -57,6 +57,7 @@ fn values_are_spelled_as_in_the_api() {
         ("/spec/rules/0/require/pathParams/id", json!("scopes")),
         ("/spec/rules/1/allow", json!("anyone")),
         ("/spec/forward/token", json!("Signed")),
+        ("/spec/forward/protocol", json!("h2c")),
         ("/spec/forward/headers/0/identity", json!("Subject")),
         ("/spec/paths/case", json!("Ignore")),
     ] {
@@ -135,6 +136,7 @@ fn full() -> Value {
                     {"name": "x-user", "identity": "subject"},
                     {"name": "x-dept", "claim": "dept", "format": "Json"},
                 ],
+                "protocol": "H2c",
             },
             "paths": {"case": "Insensitive", "encodedSlash": "Verbatim"},
         },

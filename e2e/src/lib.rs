@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod cluster;
+pub mod definition;
 pub mod identity;
 pub mod kubectl;
 pub mod limits;

@@ -15,7 +15,6 @@ use crate::request::{self, CanonicalRequest, Credential, RequestHead, SizeLimits
 use crate::ruleset::{Rule, Ruleset};
 use crate::time::Timestamp;
 use crate::token::{self, Unproven, VerifiedToken};
-use crate::wire::{TlsMode, TlsVersion};
 use http::HeaderMap;
 use std::sync::Arc;
 
@@ -133,7 +132,7 @@ impl<'a> Considered<'a> {
 
 fn consider<'a>(question: Question<'a>, authenticate: &mut impl Authenticate) -> Considered<'a> {
     let Question { ruleset, request, .. } = question;
-    if !question.connection_is_acceptable() {
+    if !ruleset.tls.takes(question.peer) {
         return Considered::before(Reason::TlsMode);
     }
     let client = question.client();
@@ -166,20 +165,6 @@ fn consider<'a>(question: Question<'a>, authenticate: &mut impl Authenticate) ->
 }
 
 impl<'a> Question<'a> {
-    /// Whether the present `tls` would accept the connection: it may be older than the policy.
-    fn connection_is_acceptable(self) -> bool {
-        let tls = &self.ruleset.tls;
-        let fits = match tls.mode {
-            TlsMode::Mutual => self.peer.certificate.is_some(),
-            TlsMode::Optional => !self.peer.plaintext,
-            TlsMode::Permissive => true,
-            TlsMode::Plaintext => self.peer.plaintext,
-        };
-        let recent = !self.peer.tls12 || tls.min_version == TlsVersion::Tls12;
-        let vouched = |name: &str| tls.client_cas.iter().any(|ca| *ca.name == *name);
-        fits && recent && self.peer.certificate.as_ref().is_none_or(|certificate| vouched(&certificate.ca))
-    }
-
     fn client(self) -> Client {
         self.ruleset.addresses.client(self.peer, self.head.headers)
     }

@@ -2,10 +2,15 @@
 
 mod certificate;
 pub mod names;
+mod trailers;
 mod trusted;
 mod value;
 
+pub use trailers::Trailers;
+
 use crate::permit::Permit;
+use crate::ruleset::Forward;
+use crate::wire::AppProtocol;
 use http::HeaderMap;
 use http::header::{self, Entry, HeaderName, HeaderValue};
 use std::collections::HashSet;
@@ -25,11 +30,16 @@ pub struct Exchange<'a> {
 pub fn removed(permit: &Permit, headers: &HeaderMap) -> Vec<HeaderName> {
     let named = named_by_connection(headers);
     let told = Told::by_proxy(permit, headers);
+    let keeps_te = permit.protocol() == AppProtocol::H2c && takes_trailers(headers);
     let goes = |name: &HeaderName| {
-        names::is_hop_by_hop(name)
+        (names::is_hop_by_hop(name) && !(keeps_te && *name == header::TE))
             || (named.contains(name) && !names::outlives_connection(name))
             || (*name == header::AUTHORIZATION && !permit.keeps_authorization())
-            || (if permit.is_as_it_came() { is_identity(permit, name) } else { is_ours(permit, name) })
+            || (if permit.is_as_it_came() {
+                is_identity(permit.forward(), name)
+            } else {
+                is_ours(permit.forward(), name)
+            })
     };
     headers.keys().filter(|name| goes(name) && !told.keeps(name)).cloned().collect()
 }
@@ -102,14 +112,19 @@ fn named_by_connection(headers: &HeaderMap) -> HashSet<HeaderName> {
     options.filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok()).collect()
 }
 
-fn is_ours(permit: &Permit, name: &HeaderName) -> bool {
+/// The one `TE` that HTTP/2 knows (RFC 9113, section 8.2.2); gRPC servers look for it.
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    let mut fields = headers.get_all(header::TE).iter();
+    fields.next().is_some_and(|value| value == "trailers") && fields.next().is_none()
+}
+
+fn is_ours(forward: &Forward, name: &HeaderName) -> bool {
     let by_name = |mapped: &str| names::is_ours(mapped) || names::is_always_removed(mapped);
-    names::with_mapped(name.as_str(), by_name) || names::is_look_alike(name.as_str()) || is_identity(permit, name)
+    names::with_mapped(name.as_str(), by_name) || names::is_look_alike(name.as_str()) || is_identity(forward, name)
 }
 
 /// Whether an application could take the field for one that tells who calls.
-fn is_identity(permit: &Permit, name: &HeaderName) -> bool {
-    let forward = permit.forward();
+fn is_identity(forward: &Forward, name: &HeaderName) -> bool {
     names::with_mapped(name.as_str(), |mapped| {
         let configured = forward.headers.iter().any(|header| *header.mapped == *mapped);
         configured || (forward.client_certificate && mapped == names::X_FORWARDED_CLIENT_CERT)

@@ -6,6 +6,7 @@ use crate::peer::Peer;
 use crate::request::{CanonicalRequest, Credential, RequestHead};
 use crate::ruleset::{Access, Forward, Rule, Ruleset};
 use crate::token::VerifiedToken;
+use crate::wire::AppProtocol;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -90,6 +91,12 @@ impl Permit<'_> {
         self.granted.client
     }
 
+    /// What is spoken to the application.
+    #[must_use]
+    pub fn protocol(&self) -> AppProtocol {
+        self.forward().protocol
+    }
+
     pub(crate) fn peer(&self) -> &Peer {
         self.granted.peer
     }
@@ -104,7 +111,7 @@ impl Permit<'_> {
         self.granted.ruleset.audit
     }
 
-    pub(crate) fn forward(&self) -> &Forward {
+    pub(crate) fn forward(&self) -> &Arc<Forward> {
         &self.granted.ruleset.forward
     }
 

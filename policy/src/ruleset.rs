@@ -12,13 +12,15 @@ use crate::address::Addresses;
 use crate::claim::ClaimPath;
 use crate::cors::Cors;
 use crate::metadata::Resource;
+use crate::peer::Peer;
 use crate::principal::Attribute;
 use crate::request::CanonicalRequest;
-use crate::wire::{Algorithm, Limits, PolicyName, TlsMode, TlsVersion};
+use crate::wire::{Algorithm, AppProtocol, Limits, PolicyName, TlsMode, TlsVersion};
 use http::{HeaderMap, HeaderName, Method};
 use ipnet::IpNet;
 use router::Router;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The policy of one port, ready to decide.
@@ -33,7 +35,8 @@ pub struct Ruleset {
     pub(crate) tls: Tls,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) rules: Vec<Rule>,
-    pub(crate) forward: Forward,
+    /// Shared, because what is left of a request while its body is under way needs it.
+    pub(crate) forward: Arc<Forward>,
     pub(crate) paths: Paths,
     router: Router,
 }
@@ -49,6 +52,22 @@ pub struct Tls {
     pub trust_domain: Box<str>,
     /// The CAs in order: name, whether built in, certificates in DER.
     pub client_cas: Vec<ClientCaSource>,
+}
+
+impl Tls {
+    /// Whether a connection of this peer would be accepted now: it may be older than the policy.
+    #[must_use]
+    pub fn takes(&self, peer: &Peer) -> bool {
+        let fits = match self.mode {
+            TlsMode::Mutual => peer.certificate.is_some(),
+            TlsMode::Optional => !peer.plaintext,
+            TlsMode::Permissive => true,
+            TlsMode::Plaintext => peer.plaintext,
+        };
+        let recent = !peer.tls12 || self.min_version == TlsVersion::Tls12;
+        let vouched = |name: &str| self.client_cas.iter().any(|ca| *ca.name == *name);
+        fits && recent && peer.certificate.as_ref().is_none_or(|certificate| vouched(&certificate.ca))
+    }
 }
 
 /// Where the certificates of a CA come from.
@@ -166,6 +185,7 @@ pub(crate) struct Forward {
     pub(crate) keep_token: bool,
     pub(crate) headers: Vec<IdentityHeader>,
     pub(crate) client_certificate: bool,
+    pub(crate) protocol: AppProtocol,
 }
 
 #[derive(Debug)]

@@ -66,7 +66,7 @@ pub(crate) fn body(change: Value) -> Value {
         },
         "issuers": [issuer(json!({}))],
         "rules": [rule(json!({}))],
-        "forward": {"keepToken": false, "headers": [], "clientCertificate": false},
+        "forward": {"keepToken": false, "headers": [], "clientCertificate": false, "protocol": "Http1"},
         "addresses": {"allow": [], "deny": [], "trustedNetworks": [], "trustedCallers": []},
         "limits": {
             "body": 1_048_576, "headers": 32_768, "requestTimeoutMs": 60_000, "idleTimeoutMs": 300_000, "connectionAgeMs": 3_600_000,

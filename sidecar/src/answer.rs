@@ -9,7 +9,7 @@ use http::header::{
     WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Response, StatusCode};
-use policy::decide::Own;
+use policy::decide::{Own, Refused};
 use policy::forward::names::X_REQUEST_ID;
 use policy::reason::{BadRequest, Reason};
 use serde::Serialize;
@@ -21,10 +21,16 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Why a request is not forwarded, or has no answer of the application.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) reason: Reason,
     pub(crate) challenge: Option<String>,
+}
+
+impl Refusal {
+    pub(crate) fn of(refused: Refused) -> Self {
+        Self { reason: refused.reason(), challenge: refused.challenge() }
+    }
 }
 
 impl From<Reason> for Refusal {
@@ -86,6 +92,11 @@ impl Asked {
         let grpc = headers.get(CONTENT_TYPE).is_some_and(|value| is_grpc(value.as_bytes()));
         Self { grpc, is_h2 }
     }
+
+    /// Whether the caller looks into the trailers for how its call ended; over HTTP/1 it does not get any from us.
+    pub(crate) fn reads_trailers(self) -> bool {
+        self.grpc && self.is_h2
+    }
 }
 
 fn is_grpc(content_type: &[u8]) -> bool {
@@ -93,12 +104,12 @@ fn is_grpc(content_type: &[u8]) -> bool {
     head.eq_ignore_ascii_case(GRPC.as_bytes()) && matches!(rest.first(), None | Some(b'+' | b';' | b' '))
 }
 
-/// Whether the connection cannot go on after this refusal: what follows on it is unread, or not wanted at all.
-pub(crate) fn ends_connection(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::TlsMode | Reason::BodyTooLarge | Reason::RequestTimeout | Reason::BadRequest(BadRequest::Framing)
-    )
+/// Whether the connection cannot go on after this refusal: what follows on it is unread, or not wanted at all. A stream of
+/// HTTP/2 ends without its connection.
+pub(crate) fn ends_connection(reason: Reason, is_h2: bool) -> bool {
+    let is_unread =
+        matches!(reason, Reason::BodyTooLarge | Reason::RequestTimeout | Reason::BadRequest(BadRequest::Framing));
+    reason == Reason::TlsMode || (is_unread && !is_h2)
 }
 
 /// The answer to a request that is refused.
@@ -111,8 +122,7 @@ pub(crate) fn refuse(refusal: &Refusal, asked: Asked, request_id: &str, turn: Tu
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if asked.grpc {
         headers.insert(CONTENT_TYPE, GRPC);
-        headers.insert(GRPC_STATUS, HeaderValue::from_static(grpc_status(*reason)));
-        headers.insert(GRPC_MESSAGE, HeaderValue::from_static(reason.code()));
+        headers.extend(grpc_trailers(*reason));
     } else {
         headers.insert(CONTENT_TYPE, PROBLEM);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -122,7 +132,7 @@ pub(crate) fn refuse(refusal: &Refusal, asked: Asked, request_id: &str, turn: Tu
         (X_REQUEST_ID, text(request_id)),
         (WWW_AUTHENTICATE, challenge.as_deref().and_then(text)),
         (RETRY_AFTER_FIELD, (reason.status() == 503).then_some(HeaderValue::from_static(RETRY_AFTER))),
-        (CONNECTION, (ends_connection(*reason) && !asked.is_h2).then_some(HeaderValue::from_static("close"))),
+        (CONNECTION, (ends_connection(*reason, false) && !asked.is_h2).then_some(HeaderValue::from_static("close"))),
     ];
     for (name, value) in optional {
         if let Some(value) = value {
@@ -167,6 +177,14 @@ fn problem(reason: Reason, request_id: Option<&str>) -> Bytes {
     };
     // Texts and a number: there is nothing that could fail, and an empty body would still refuse.
     serde_json::to_vec(&document).unwrap_or_default().into()
+}
+
+/// How a gRPC call ends that had been answered already (gRPC over HTTP/2, "Trailers").
+pub(crate) fn grpc_trailers(reason: Reason) -> HeaderMap {
+    HeaderMap::from_iter([
+        (GRPC_STATUS, HeaderValue::from_static(grpc_status(reason))),
+        (GRPC_MESSAGE, HeaderValue::from_static(reason.code())),
+    ])
 }
 
 /// The status of the table of answers that fits (gRPC, statuscodes.md).

@@ -1,15 +1,20 @@
 //! Bodies on their way through: counted, timed, never gathered.
 
-use crate::connection::Turn;
+use crate::answer::{self, Refusal};
+use crate::connection::{Movement, Turn};
 use crate::guard::Patience;
+use crate::limits::STREAM_CHECK;
+use crate::proxy::Opened;
 use crate::upstream::Lease;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use std::cell::Cell;
+use policy::forward::Trailers;
+use policy::reason::Reason;
+use std::cell::{Cell, OnceCell};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -25,23 +30,41 @@ pub(crate) enum BodyFault {
     /// Whoever sent it broke off, or framed it wrongly.
     #[error("the sender broke off")]
     Broken,
+    /// The exchange would no longer be allowed.
+    #[error("no longer allowed")]
+    Ended(Reason),
 }
 
 /// What is known of the two bodies of an exchange; one thread, so cells.
-#[derive(Debug)]
+///
+/// While an exchange lasts it is decided anew every [`STREAM_CHECK`]. One that is over before the first time pays for that
+/// with one comparison for each piece of a body: the clock is read for every piece anyway, and the timer of a body that
+/// stands still is set to whichever moment is first.
 pub(crate) struct Progress {
     moved: Cell<Instant>,
     /// The same for all bodies of the connection.
-    connection: Rc<Cell<Instant>>,
+    connection: Rc<Movement>,
     sent: Cell<Option<Instant>>,
     fault: Cell<Option<BodyFault>>,
     limit: Duration,
+    opened: Opened,
+    check_at: Cell<Instant>,
+    ended: OnceCell<Refusal>,
 }
 
 impl Progress {
-    pub(crate) fn new(limit: Duration, connection: Rc<Cell<Instant>>) -> Rc<Self> {
-        let moved = Cell::new(Instant::now());
-        Rc::new(Self { moved, connection, sent: Cell::new(None), fault: Cell::new(None), limit })
+    pub(crate) fn new(limit: Duration, connection: Rc<Movement>, opened: Opened) -> Rc<Self> {
+        let now = Instant::now();
+        Rc::new(Self {
+            moved: Cell::new(now),
+            connection,
+            sent: Cell::new(None),
+            fault: Cell::new(None),
+            limit,
+            opened,
+            check_at: Cell::new(now + STREAM_CHECK),
+            ended: OnceCell::new(),
+        })
     }
 
     /// When the client's body was read to its end.
@@ -54,46 +77,98 @@ impl Progress {
         self.fault.get()
     }
 
-    /// A byte went in one direction or the other.
-    pub(crate) fn note(&self) {
-        let now = Instant::now();
-        self.moved.set(now);
-        self.connection.set(now);
+    /// What opened the exchange.
+    pub(crate) fn opened(&self) -> &Opened {
+        &self.opened
     }
 
-    /// Ready when nothing moved in either direction for the limit.
-    pub(crate) fn poll_idle(&self, patience: &mut Patience, cx: &mut Context) -> Poll<()> {
-        loop {
-            let until = self.moved.get() + self.limit;
-            match patience.poll_until(cx, until) {
-                // The other direction may have moved since.
-                Poll::Ready(()) if self.moved.get() + self.limit > until => {}
-                poll => return poll,
+    /// When the exchange is to be decided anew.
+    pub(crate) fn check_at(&self) -> Instant {
+        self.check_at.get()
+    }
+
+    /// Why the exchange must not go on, where that is so; it is decided anew if that is due.
+    pub(crate) fn ended(&self, now: Instant) -> Option<&Refusal> {
+        if now >= self.check_at.get() && self.ended.get().is_none() {
+            self.check_at.set(now + STREAM_CHECK);
+            if let Err(refusal) = self.opened.still_allowed() {
+                let _ = self.ended.set(refusal);
             }
+        }
+        self.ended.get()
+    }
+
+    fn refused(&self) -> Option<BodyFault> {
+        self.ended.get().map(|refusal| BodyFault::Ended(refusal.reason))
+    }
+
+    /// A byte went in one direction or the other.
+    pub(crate) fn note(&self) {
+        self.note_at(Instant::now());
+    }
+
+    fn note_at(&self, now: Instant) {
+        self.moved.set(now);
+        self.connection.note(now);
+    }
+
+    /// A piece of a body is there; it goes on if the exchange still may.
+    fn pass(&self, data: &Bytes) -> Result<(), BodyFault> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        self.note_at(now);
+        self.ended(now).map_or(Ok(()), |refusal| Err(BodyFault::Ended(refusal.reason)))
+    }
+
+    /// Ready when a body that stands still is not waited for any more: nothing moved in either direction for the limit, or
+    /// the exchange may not go on.
+    fn poll_end(&self, patience: &mut Patience, cx: &mut Context) -> Poll<BodyFault> {
+        loop {
+            if let Some(fault) = self.refused() {
+                return Poll::Ready(fault);
+            }
+            let idle_at = self.moved.get() + self.limit;
+            ready!(patience.poll_until(cx, idle_at.min(self.check_at.get())));
+            let now = Instant::now();
+            // The other direction may have moved since.
+            if now >= self.moved.get() + self.limit {
+                return Poll::Ready(BodyFault::Idle);
+            }
+            self.ended(now);
         }
     }
 }
 
-/// The body of a request on its way to the application. Trailers end here: an application that takes them for fields of
-/// the head would believe what nobody checked.
+/// The body of a request on its way to the application. Over HTTP/1 its trailers end here: an application that takes them
+/// for fields of the head would believe what nobody checked.
 pub(crate) struct Upload {
     body: Incoming,
     left: u64,
     progress: Rc<Progress>,
     patience: Patience,
+    trailers: Option<Trailers>,
 }
 
 impl Upload {
-    pub(crate) fn new(body: Incoming, limit: u64, progress: Rc<Progress>) -> Self {
+    pub(crate) fn new(body: Incoming, limit: u64, progress: Rc<Progress>, trailers: Option<Trailers>) -> Self {
         if body.is_end_stream() {
             progress.sent.set(Some(Instant::now()));
         }
-        Self { body, left: limit, progress, patience: Patience::default() }
+        Self { body, left: limit, progress, patience: Patience::default(), trailers }
     }
 
     fn end(&self) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         self.progress.sent.set(Some(Instant::now()));
         Poll::Ready(None)
+    }
+
+    fn end_with(&self, last: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let (Some(allowed), Ok(mut trailers)) = (&self.trailers, last.into_trailers()) else { return self.end() };
+        allowed.strip(&mut trailers);
+        self.progress.sent.set(Some(Instant::now()));
+        Poll::Ready(Some(Ok(Frame::trailers(trailers))))
     }
 
     fn fail(&self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
@@ -110,8 +185,13 @@ impl Body for Upload {
         let this = &mut *self;
         match Pin::new(&mut this.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                this.progress.note();
-                let Ok(data) = frame.into_data() else { return this.end() };
+                let data = match frame.into_data() {
+                    Ok(data) => data,
+                    Err(last) => return this.end_with(last),
+                };
+                if let Err(fault) = this.progress.pass(&data) {
+                    return this.fail(fault);
+                }
                 match this.left.checked_sub(data.len() as u64) {
                     Some(left) => this.left = left,
                     None => return this.fail(BodyFault::TooLarge),
@@ -123,8 +203,8 @@ impl Body for Upload {
             }
             Poll::Ready(Some(Err(_))) => this.fail(BodyFault::Broken),
             Poll::Ready(None) => this.end(),
-            Poll::Pending => match this.progress.poll_idle(&mut this.patience, cx) {
-                Poll::Ready(()) => this.fail(BodyFault::Idle),
+            Poll::Pending => match this.progress.poll_end(&mut this.patience, cx) {
+                Poll::Ready(fault) => this.fail(fault),
                 Poll::Pending => Poll::Pending,
             },
         }
@@ -157,6 +237,8 @@ pub(crate) struct Download {
     pub(crate) lease: Option<Lease>,
     pub(crate) progress: Rc<Progress>,
     pub(crate) patience: Patience,
+    /// Its caller reads from its trailers how a call ended, and we may say it there.
+    pub(crate) ends_in_trailers: bool,
 }
 
 impl Outgoing {
@@ -180,23 +262,31 @@ impl Download {
     fn poll(&mut self, cx: &mut Context) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                self.progress.note();
+                if let Some(Err(fault)) = frame.data_ref().map(|data| self.progress.pass(data)) {
+                    return self.end(fault);
+                }
                 self.return_when_read();
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => {
-                self.lease = None;
-                Poll::Ready(Some(Err(BodyFault::Broken)))
-            }
+            // The other half may have been first to learn that the exchange is over, and to break it off.
+            Poll::Ready(Some(Err(_))) => self.end(self.progress.refused().unwrap_or(BodyFault::Broken)),
             Poll::Ready(None) => {
                 self.return_when_read();
                 Poll::Ready(None)
             }
-            Poll::Pending => self.progress.poll_idle(&mut self.patience, cx).map(|()| {
-                self.lease = None;
-                Some(Err(BodyFault::Idle))
-            }),
+            Poll::Pending => {
+                let fault = ready!(self.progress.poll_end(&mut self.patience, cx));
+                self.end(fault)
+            }
         }
+    }
+
+    fn end(&mut self, fault: BodyFault) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        self.lease = None;
+        Poll::Ready(Some(match fault {
+            BodyFault::Ended(reason) if self.ends_in_trailers => Ok(Frame::trailers(answer::grpc_trailers(reason))),
+            fault => Err(fault),
+        }))
     }
 
     /// The connection is free for the next request as soon as the last byte is read.
@@ -220,6 +310,11 @@ impl Body for Outgoing {
         };
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             self.turn.record.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
+        if let From::App(download) = &self.from
+            && let Some(refusal) = download.progress.ended.get()
+        {
+            self.turn.record.denied(refusal.reason);
         }
         polled
     }

@@ -3,18 +3,23 @@
 mod arrival;
 mod peer;
 mod plaintext;
+mod registry;
 mod transport;
+
+pub(crate) use registry::{Registry, watch};
 
 use crate::answer;
 use crate::body::Outgoing;
+use crate::clock::Clock;
 use crate::drain;
 use crate::events::Record;
-use crate::guard::{Guarded, Phase};
+use crate::executor::LocalExecutor;
+use crate::guard::{Guarded, Length, Phase};
 use crate::limits;
 use crate::listener::Slot;
 use crate::proxy::Worker;
 use arrival::Arrived;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,7 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use transport::Transport;
 
 /// What the requests on one connection share.
@@ -44,37 +49,51 @@ pub(crate) struct Connection {
     turns: Cell<u64>,
     /// Requests whose answer has not begun.
     waiting: Cell<usize>,
-    /// When anything last moved in a body, or a request began or ended.
-    moved: Rc<Cell<Instant>>,
-    end: Notify,
+    moved: Rc<Movement>,
+    ending: Ending,
     /// Whether one of its requests waits for a key.
     awaits_key: Cell<bool>,
     idle: Duration,
     /// From when on it takes no further request.
     old_from: Instant,
-    _slot: Slot,
+    slot: Slot,
+}
+
+/// When anything last moved in a body, or a request began or ended.
+pub(crate) struct Movement {
+    at: Cell<Instant>,
+    phase: Arc<Phase>,
+}
+
+impl Movement {
+    pub(crate) fn note(&self, now: Instant) {
+        self.at.set(now);
+        self.phase.note_movement();
+    }
 }
 
 /// A request from its head to the end of its answer.
 pub(crate) struct Turn {
     connection: Rc<Connection>,
+    length: Length,
     pub(crate) record: Record,
 }
 
 impl Connection {
     /// A request begins.
-    pub(crate) fn turn(self: &Rc<Self>, record: Record) -> Turn {
+    pub(crate) fn turn(self: &Rc<Self>, record: Record, body: &Incoming) -> Turn {
         if !self.is_h2 {
             self.phase.set_free();
         }
         self.open.set(self.open.get() + 1);
-        self.moved.set(Instant::now());
+        self.moved.note(Instant::now());
         self.turns.set(self.turns.get() + 1);
-        Turn { connection: Rc::clone(self), record }
+        let length = body.size_hint().exact().map_or(Length::Chunked, Length::Known);
+        Turn { connection: Rc::clone(self), length, record }
     }
 
     /// Where bodies note that they move.
-    pub(crate) fn moved(&self) -> Rc<Cell<Instant>> {
+    pub(crate) fn moved(&self) -> Rc<Movement> {
         Rc::clone(&self.moved)
     }
 
@@ -83,9 +102,9 @@ impl Connection {
         self.tunnel.set(true);
     }
 
-    /// Whether it was used for as long as `limits.connectionAge` lets it.
-    pub(crate) fn is_old(&self) -> bool {
-        Instant::now() >= self.old_from
+    /// Whether it was used for as long as `limits.connectionAge` and its caller's certificate let it.
+    pub(crate) fn is_over(&self, clock: Clock) -> bool {
+        Instant::now() >= self.old_from || self.peer.ends_soon(clock)
     }
 
     /// The one place of this connection among the requests that wait for a key; none where it is taken.
@@ -95,12 +114,22 @@ impl Connection {
 
     /// How many requests it had; none while one is under way.
     fn activity(&self) -> Option<u64> {
-        (self.open.get() == 0 && self.phase.is_between()).then_some(self.turns.get())
+        (self.open.get() == 0 && (self.is_h2 || self.phase.is_between())).then_some(self.turns.get())
+    }
+
+    /// Whether nothing has been under way for so long.
+    fn is_at_rest(&self, since: Duration) -> bool {
+        self.activity().is_some() && self.moved.at.get().elapsed() >= since
     }
 
     /// Takes no further request; what is under way may end.
-    pub(crate) fn close(&self) {
-        self.end.notify_one();
+    pub(crate) fn end_gently(&self) {
+        self.ending.ask(false);
+    }
+
+    /// Takes no further request; what is under way ends in [`limits::CLOSING`].
+    pub(crate) fn end_now(&self) {
+        self.ending.ask(true);
     }
 }
 
@@ -118,10 +147,38 @@ impl Drop for Turn {
         let connection = &self.connection;
         connection.open.set(connection.open.get().saturating_sub(1));
         if connection.is_h2 {
-            connection.moved.set(Instant::now());
+            connection.moved.note(Instant::now());
         } else if !connection.tunnel.get() {
-            connection.phase.expect_head();
+            connection.moved.note(Instant::now());
+            connection.phase.expect_head(self.length);
         }
+    }
+}
+
+/// How a connection is asked to end, from outside its own task.
+#[derive(Default)]
+struct Ending {
+    asked: Notify,
+    urgent: Cell<bool>,
+}
+
+impl Ending {
+    fn ask(&self, urgent: bool) {
+        self.urgent.set(urgent || self.urgent.get());
+        self.asked.notify_one();
+    }
+
+    /// Waits until it is asked for.
+    async fn comes(&self) {
+        self.asked.notified().await;
+    }
+
+    /// Waits until it is asked for without delay, and then for as long as what is under way may take.
+    async fn closes(&self) {
+        while !self.urgent.get() {
+            self.asked.notified().await;
+        }
+        sleep(limits::CLOSING).await;
     }
 }
 
@@ -133,6 +190,9 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: Socket
     let arrived = arriving.await.inspect_err(|_| worker.events.counters.handshake_failures.add(1));
     let Ok(Some(Arrived { transport, peer, is_h2 })) = arrived else { return };
     let phase = Arc::new(Phase::default());
+    if is_h2 {
+        phase.set_h2();
+    }
     let limits = {
         let policy = worker.state.load().in_force().ok().map(|in_force| in_force.ruleset.limits());
         worker.limits.under(policy)
@@ -142,18 +202,19 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: Socket
         peer,
         is_h2,
         address,
-        phase,
+        phase: Arc::clone(&phase),
         tunnel: Cell::new(false),
         open: Cell::new(0),
         turns: Cell::new(0),
         waiting: Cell::new(0),
-        moved: Rc::new(Cell::new(Instant::now())),
-        end: Notify::new(),
+        moved: Rc::new(Movement { at: Cell::new(Instant::now()), phase }),
+        ending: Ending::default(),
         awaits_key: Cell::new(false),
         idle: limits.idle,
         old_from: Instant::now() + jittered(limits.age),
-        _slot: slot,
+        slot,
     });
+    worker.connections.opened(&connection);
     if is_h2 { serve_h2(worker, connection, io).await } else { serve_h1(worker, connection, io).await }
 }
 
@@ -195,11 +256,14 @@ async fn serve_h1(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
     let mut serving = pin!(builder.serve_connection(io, service).with_upgrades());
     let served = tokio::select! {
         served = serving.as_mut() => served,
-        () = drain::quiet(&local, || connection.activity()) => {
-            // hyper's own graceful shutdown would drop a head of which it has read a part. This one ends where nothing has
-            // arrived, and what has is answered, by an answer that closes.
+        // hyper's own graceful shutdown would drop a head of which it has read a part. This one ends where nothing has
+        // arrived, and what has is answered, by an answer that closes.
+        () = ends(&local, &connection) => {
             connection.phase.end();
-            serving.await
+            tokio::select! {
+                served = serving.as_mut() => served,
+                () = connection.ending.closes() => return,
+            }
         }
     };
     if served.is_err_and(|error| error.is_parse()) {
@@ -207,16 +271,23 @@ async fn serve_h1(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
     }
 }
 
+/// Ends when an HTTP/1 connection is not to wait for a further request.
+async fn ends(local: &Rc<drain::Local>, connection: &Connection) {
+    tokio::select! {
+        () = drain::quiet(local, || connection.activity()) => {}
+        () = connection.ending.comes() => {}
+    }
+}
+
 async fn serve_h2(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
     let idle = connection.idle;
-    connection.phase.set_free();
     let (local, shared) = (Rc::clone(&worker.drain), Rc::clone(&connection));
     let service = service_fn(move |request| respond(Rc::clone(&worker), Rc::clone(&shared), request));
     let mut serving = pin!(h2_builder().serve_connection(io, service));
     tokio::select! {
         _ = serving.as_mut() => return,
-        () = connection.end.notified() => {}
-        () = idle_for(&connection, idle) => {}
+        () = connection.ending.comes() => {}
+        () = idle_for(&connection, idle) => connection.end_now(),
         () = drain::goes_away(&local, || connection.turns.get() > 0) => {
             serving.as_mut().graceful_shutdown();
             // The drain has its own end for what is in flight.
@@ -225,7 +296,14 @@ async fn serve_h2(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
         }
     }
     serving.as_mut().graceful_shutdown();
-    let _ = timeout(limits::CLOSING, serving).await;
+    loop {
+        tokio::select! {
+            _ = serving.as_mut() => return,
+            () = connection.ending.closes() => return,
+            // What nobody reads is not waited for.
+            () = idle_for(&connection, idle), if !connection.ending.urgent.get() => connection.end_now(),
+        }
+    }
 }
 
 fn h2_builder() -> hyper::server::conn::http2::Builder<LocalExecutor> {
@@ -260,7 +338,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.waiting.set(self.0.waiting.get().saturating_sub(1));
-        self.0.moved.set(Instant::now());
+        self.0.moved.note(Instant::now());
     }
 }
 
@@ -268,7 +346,7 @@ impl Drop for Waiting {
 async fn idle_for(connection: &Connection, idle: Duration) {
     loop {
         // While the application thinks, its own time counts.
-        let since = if connection.waiting.get() > 0 { Instant::now() } else { connection.moved.get() };
+        let since = if connection.waiting.get() > 0 { Instant::now() } else { connection.moved.at.get() };
         if since.elapsed() >= idle {
             return;
         }
@@ -281,14 +359,4 @@ fn jittered(age: Duration) -> Duration {
     let random = u16::try_from(RandomState::new().hash_one(()) >> 48).unwrap_or_default();
     let share = f64::from(random) / f64::from(u16::MAX);
     age.mul_f64(0.9 + 0.2 * share)
-}
-
-/// Runs the tasks of a connection on the thread that it lives on.
-#[derive(Clone)]
-struct LocalExecutor;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
-    }
 }

@@ -2,10 +2,13 @@
 //!
 //! hyper's own timer for request heads runs while a connection is idle too, so it cannot be as strict as a head needs. Here
 //! a head has its time from its first byte on, and a peer that does not read what it asked for is not waited for forever.
-//!
-//! The first bytes of a head that came in one read with the end of the request before it are hyper's already and not seen
-//! here: such a head has the time of an idle connection, and costs no more than one.
 
+mod frames;
+mod heads;
+
+use frames::Frames;
+use heads::Heads;
+pub(crate) use heads::Length;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,24 +24,42 @@ use tokio::time::{Instant, Sleep};
 pub(crate) struct Phase {
     next: AtomicU8,
     ending: AtomicBool,
+    /// Whether a request moved since the guard looked.
+    moved: AtomicBool,
+    heads: Heads,
 }
 
 /// Nothing, or the first byte of a request head.
 const BETWEEN: u8 = 0;
 /// A request head.
 const HEAD: u8 = 1;
-/// A body, a tunnel, or HTTP/2, where a head is a frame among others.
+/// A body or a tunnel.
 const FREE: u8 = 2;
+/// HTTP/2, where a head is a frame among others.
+const H2: u8 = 3;
+/// A request head of which a part came in one read with the end of the request before it.
+const BEGUN: u8 = 4;
 
 impl Phase {
-    /// The next byte begins a request head.
-    pub(crate) fn expect_head(&self) {
-        self.next.store(BETWEEN, Ordering::Relaxed);
+    /// The next byte begins a request head; or, where more than the last request was read, one has begun.
+    pub(crate) fn expect_head(&self, last: Length) {
+        let next = if self.heads.end(last) { BEGUN } else { BETWEEN };
+        self.next.store(next, Ordering::Relaxed);
     }
 
     /// The next bytes are no request head.
     pub(crate) fn set_free(&self) {
         self.next.store(FREE, Ordering::Relaxed);
+    }
+
+    /// All that comes is HTTP/2.
+    pub(crate) fn set_h2(&self) {
+        self.next.store(H2, Ordering::Relaxed);
+    }
+
+    /// A request began, or something of it went on.
+    pub(crate) fn note_movement(&self) {
+        self.moved.store(true, Ordering::Relaxed);
     }
 
     /// Whether no byte of a request was read since the one before it.
@@ -94,11 +115,31 @@ pub(crate) struct Guarded<S> {
     stall: Duration,
     reading: Patience,
     writing: Patience,
+    frames: Option<Box<Frames>>,
 }
 
 impl<S> Guarded<S> {
     pub(crate) fn new(inner: S, phase: Arc<Phase>, head: Duration, stall: Duration) -> Self {
-        Self { inner, phase, head, stall, reading: Patience::default(), writing: Patience::default() }
+        let frames = phase.is(H2).then(Box::default);
+        Self { inner, phase, head, stall, reading: Patience::default(), writing: Patience::default(), frames }
+    }
+
+    /// Bytes came.
+    fn look_at(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(frames) = &mut self.frames {
+            if self.phase.moved.swap(false, Ordering::Relaxed) {
+                frames.rest();
+            }
+            let cut = frames.are_too_many(bytes);
+            return if cut { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) };
+        }
+        if self.phase.is(BETWEEN) {
+            self.phase.heads.begin();
+            self.phase.next.store(HEAD, Ordering::Relaxed);
+            self.reading.rest();
+        }
+        self.phase.heads.take(bytes, self.phase.is(HEAD));
+        Ok(())
     }
 
     /// A write that waits for the peer.
@@ -118,11 +159,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.inner).poll_read(cx, buffer);
         if read.is_ready() {
-            if buffer.filled().len() > before && this.phase.is(BETWEEN) {
-                this.phase.next.store(HEAD, Ordering::Relaxed);
-                this.reading.rest();
+            let new = buffer.filled().get(before..).unwrap_or_default();
+            if !new.is_empty() {
+                this.look_at(new)?;
             }
             return read;
+        }
+        if this.phase.is(BEGUN) {
+            this.phase.next.store(HEAD, Ordering::Relaxed);
+            this.reading.rest();
         }
         if this.phase.is(HEAD) {
             ready!(this.reading.poll_lost(cx, this.head));
@@ -203,25 +248,41 @@ mod tests {
         let (mut ours, mut theirs, phase) = pair();
         let mut byte = [0];
         for _ in 0..3 {
-            theirs.write_all(b"x").await.unwrap();
-            ours.read_exact(&mut byte).await.unwrap();
+            theirs.write_all(b"\r\n\r\n").await.unwrap();
+            ours.read_exact(&mut [0; 4]).await.unwrap();
             assert!(tokio::time::timeout(HEAD_TIME / 2, ours.read_exact(&mut byte)).await.is_err());
             phase.set_free();
             assert!(tokio::time::timeout(HEAD_TIME * 2, ours.read_exact(&mut byte)).await.is_err());
-            phase.expect_head();
+            phase.expect_head(Length::Known(0));
             assert!(tokio::time::timeout(HEAD_TIME * 2, ours.read_exact(&mut byte)).await.is_err());
         }
+    }
+
+    /// What hyper has in its buffer already begins the clock of the next head.
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_came_with_the_request_before_it_has_its_time_too() {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let phase = Arc::new(Phase::default());
+        let mut ours = Guarded::new(ours, Arc::clone(&phase), HEAD_TIME, STALL_TIME);
+        theirs.write_all(b"POST / HTTP/1.1\r\n\r\nbodyGET /").await.unwrap();
+        assert!(ours.read(&mut [0; 1024]).await.unwrap() > 20);
+        phase.set_free();
+        phase.expect_head(Length::Known(4));
+        let start = Instant::now();
+        let error = ours.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!((error.kind(), start.elapsed()), (io::ErrorKind::TimedOut, HEAD_TIME));
+        drop(theirs);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_is_to_end_ends_between_requests_and_not_before_what_has_arrived() {
         let (mut ours, mut theirs, phase) = pair();
         let mut byte = [0];
-        theirs.write_all(b"x").await.unwrap();
+        theirs.write_all(b"\r\n\r\n").await.unwrap();
         phase.end();
-        assert_eq!(ours.read(&mut byte).await.unwrap(), 1);
+        assert_eq!(ours.read(&mut [0; 8]).await.unwrap(), 4);
         assert!(tokio::time::timeout(HEAD_TIME / 2, ours.read(&mut byte)).await.is_err(), "a head has begun");
-        phase.expect_head();
+        phase.expect_head(Length::Known(0));
         assert_eq!(ours.read(&mut byte).await.unwrap(), 0);
     }
 

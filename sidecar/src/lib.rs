@@ -17,6 +17,7 @@ mod connection;
 mod drain;
 pub mod drain_socket;
 mod events;
+mod executor;
 mod guard;
 mod link;
 mod listener;

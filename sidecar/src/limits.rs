@@ -101,10 +101,28 @@ pub const H2_PENDING_RESETS: usize = 20;
 pub const H2_LOCAL_RESETS: usize = 100;
 /// Bytes of an answer that wait for one stream's window.
 pub const H2_SEND_BUFFER: usize = 64 * 1024;
+/// Frames of a caller in a row by which no request moves: pings, settings, priorities, windows. Beyond, in less than
+/// [`H2_IDLE_WINDOW`], it is a flood (CVE-2019-9512 and its kin); a browser or a gRPC client sends some ten.
+pub const H2_IDLE_FRAMES: usize = 1000;
+/// The time in which those are too many: a connection that rests for a day may send its pings.
+pub const H2_IDLE_WINDOW: Duration = Duration::from_secs(60);
 /// How often a silent HTTP/2 connection is asked whether it is still there.
 pub const H2_PING_INTERVAL: Duration = Duration::from_secs(60);
 /// How long it may take to answer that.
 pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Streams of one HTTP/2 connection to the application at once, below what it allows: as for callers.
+pub const H2C_STREAMS: u32 = 100;
+/// Bytes of an answer that the application may send ahead on one stream.
+pub const H2C_STREAM_WINDOW: u32 = 64 * 1024;
+/// Bytes of all answers that it may send ahead on one connection: a caller that does not read its answer must not take the
+/// room of the others, so there is room for all.
+pub const H2C_CONNECTION_WINDOW: u32 = H2C_STREAMS * H2C_STREAM_WINDOW;
+/// How often it is looked whether the application said how many streams it takes: the first request on a new connection
+/// waits for that, and the smallest time that the timer knows is this.
+pub const H2C_SETTINGS_CHECK: Duration = Duration::from_millis(1);
+/// How often a request is given to another connection because the one that it was given to went away before it was sent.
+pub const H2C_ATTEMPTS: usize = 3;
 
 /// Plaintext that rustls holds for a connection that is not read: four records.
 pub const TLS_BUFFER: usize = 64 * 1024;
@@ -114,6 +132,13 @@ pub const BACKLOG: i32 = 1024;
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Between two attempts to listen on a port that something else has: seen at once by people, and costs nothing.
 pub const REBIND_PAUSE: Duration = Duration::from_secs(1);
+/// Where every place is taken: how long a connection that proves nothing and asks for nothing is left alone. Three round trips
+/// on a bad mobile link, and what thousands of callers take to shake hands when they come at once.
+pub const CROWDED_GRACE: Duration = Duration::from_secs(1);
+/// How often it is looked whether some of those can go.
+pub const CROWDED_CHECK: Duration = Duration::from_millis(100);
+/// How many go then: 2,560 a second, so that whoever fills the port again has to come faster than that.
+pub const CROWDED_AT_ONCE: usize = 256;
 /// For the fixed answer to plaintext, and for what a caller still sends meanwhile.
 pub const PLAINTEXT_LINGER: Duration = Duration::from_secs(1);
 /// Bytes read and thrown away while a plaintext caller reads that answer.
@@ -124,8 +149,10 @@ pub const PREFACE_PAUSE: Duration = Duration::from_millis(10);
 pub const CERTIFICATE_MARGIN: Duration = Duration::from_secs(60);
 /// How often an open stream is decided anew: five times within what it may outlive its ground.
 pub const STREAM_CHECK: Duration = Duration::from_secs(1);
-/// For the open streams of a connection that is to end.
-pub const CLOSING: Duration = Duration::from_secs(5);
+/// For the close frame of a tunnel that is no longer allowed, and its caller's answer to it.
+pub const CLOSE_LINGER: Duration = Duration::from_secs(1);
+/// For the open streams of a connection that is to end: with [`STREAM_CHECK`], by which it is found, five seconds.
+pub const CLOSING: Duration = Duration::from_secs(4);
 /// What `Retry-After` says where configuration or keys are on their way, in seconds.
 pub const RETRY_AFTER: &str = "5";
 

@@ -2,8 +2,7 @@
 
 use crate::connection;
 use crate::drain::Stage;
-use crate::events::Events;
-use crate::limits::{ACCEPT_PAUSE, BACKLOG};
+use crate::limits::{ACCEPT_PAUSE, BACKLOG, CROWDED_CHECK};
 use crate::proxy::Worker;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -13,17 +12,26 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// One connection's place among those that may be open at once; free again when it is dropped.
 pub(crate) struct Slot {
-    events: Rc<Events>,
+    worker: Rc<Worker>,
+    number: u64,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Slot {
+    /// What the connection is called on its thread.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.events.counters.closed.add(1);
+        self.worker.connections.left(self.number);
+        self.worker.events.counters.closed.add(1);
     }
 }
 
@@ -71,12 +79,25 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, slots: Arc
 }
 
 async fn accept_one(worker: &Rc<Worker>, listener: &TcpListener, slots: &Arc<Semaphore>) {
-    // The semaphore is never closed.
-    let Ok(permit) = Arc::clone(slots).acquire_owned().await else { return };
+    let Some(permit) = place(worker, slots).await else { return };
     match listener.accept().await {
         Ok((stream, address)) => serve(worker, stream, address, permit),
         // No descriptors, or a caller that was gone before we came: trying again at once would spin.
         Err(_) => sleep(ACCEPT_PAUSE).await,
+    }
+}
+
+/// A free place. Where there is none, those who hold one and do nothing with it have to go. (The semaphore is never closed.)
+async fn place(worker: &Worker, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    if let Ok(permit) = Arc::clone(slots).try_acquire_owned() {
+        return Some(permit);
+    }
+    let mut free = pin!(Arc::clone(slots).acquire_owned());
+    loop {
+        worker.connections.make_room();
+        if let Ok(permit) = timeout(CROWDED_CHECK, free.as_mut()).await {
+            return permit.ok();
+        }
     }
 }
 
@@ -96,6 +117,8 @@ fn serve(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, permit: Ow
     worker.events.counters.opened.add(1);
     // A socket of both families tells IPv4 addresses as mapped ones.
     let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-    let slot = Slot { events: Rc::clone(&worker.events), _permit: permit };
-    tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, address, slot));
+    let number = worker.connections.number();
+    let slot = Slot { worker: Rc::clone(worker), number, _permit: permit };
+    let task = tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, address, slot));
+    worker.connections.came(number, task.abort_handle());
 }

@@ -3,10 +3,12 @@
 mod recheck;
 mod unknown_key;
 
+pub(crate) use recheck::Opened;
+
 use crate::answer::{self, Asked, OwnAnswer, Refusal};
 use crate::body::{Outgoing, Progress, Upload};
 use crate::clock::Clock;
-use crate::connection::Connection;
+use crate::connection::{Connection, Registry};
 use crate::drain;
 use crate::events::{Events, Record};
 use crate::limits::{InForceLimits, Limits};
@@ -18,9 +20,10 @@ use crate::unknown_key::UnknownKeys;
 use crate::upstream::{Arrival, Outbound, Upstream, tunnel};
 use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
+use http::header::{HeaderMap, ORIGIN};
 use http::request::Parts;
 use http::{Request, Response};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use policy::decide::{Decision, Question, audit_unreadable, decide};
 use policy::forward::Exchange;
 use policy::permit::Granted;
@@ -31,6 +34,7 @@ use policy::wire::UnknownKey;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// What all requests of one thread share. Nothing in it is locked.
 pub(crate) struct Worker {
@@ -40,12 +44,13 @@ pub(crate) struct Worker {
     pub(crate) drain: Rc<drain::Local>,
     pub(crate) events: Rc<Events>,
     unknown_keys: Arc<UnknownKeys>,
+    pub(crate) connections: Registry,
+    pub(crate) clock: Clock,
     /// Sees a change by comparing one pointer, without touching a counter that other threads write.
     seen: RefCell<Cache<Arc<ArcSwap<Configuration>>, Arc<Configuration>>>,
     tokens: RefCell<TokenCache>,
     upstream: Rc<Upstream>,
     ids: RequestIds,
-    clock: Clock,
 }
 
 impl Worker {
@@ -62,6 +67,7 @@ impl Worker {
             seen: RefCell::new(Cache::new(Arc::clone(&state))),
             tokens: RefCell::new(TokenCache::new(limits.token_cache, Arc::clone(&events.counters))),
             ids: RequestIds::new(),
+            connections: Registry::default(),
             limits,
             state,
             tls,
@@ -83,10 +89,12 @@ impl Worker {
         let id = self.ids.next();
         let client_side = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
-        let turn = connection.turn(self.events.begin(&head, &id, connection.address.ip()));
+        let turn = connection.turn(self.events.begin(&head, &id, connection.address.ip()), &body);
         let record = &turn.record;
         let verdict = self.decide(connection, &head, &id, record);
         let Verdict { course, limits, browsers, .. } = self.with_its_key(verdict, connection, &head, &id, record).await;
+        // What the answer must tell a browser depends on one field, and the others go with the request.
+        let browsers = browsers.map(|configuration| (configuration, origin_of(&head.headers)));
         let arrival = match course {
             Course::Own(own) => {
                 record.own();
@@ -97,36 +105,38 @@ impl Worker {
                 Err(refusal)
             }
             Course::Forward(outbound) => {
-                let progress = Progress::new(limits.idle, connection.moved());
-                let upload = Upload::new(body, limits.size.body, Rc::clone(&progress));
-                self.upstream
-                    .send(*outbound, upload, progress, limits.request)
-                    .await
-                    .inspect_err(|reason| record.failed(*reason))
-                    .map_err(Refusal::from)
+                let opened = Opened { worker: Rc::clone(self), connection: Rc::clone(connection), head };
+                let progress = Progress::new(limits.idle, connection.moved(), opened);
+                let upload = Upload::new(body, limits.size.body, Rc::clone(&progress), outbound.trailers());
+                let sent = self.upstream.send(*outbound, upload, &progress, limits.request).await;
+                sent.map(|arrival| (arrival, progress.clone())).map_err(|reason| unanswered(reason, &progress, record))
             }
         };
         let mut response = match arrival {
-            Ok(Arrival::Answer(response)) => response.map(|download| Outgoing::of_app(download, turn)),
-            Ok(Arrival::Tunnel(response, app_side)) => {
+            Ok((Arrival::Answer(response), _)) => response.map(|mut download| {
+                download.ends_in_trailers = asked.reads_trailers() && download.body.size_hint().exact().is_none();
+                Outgoing::of_app(download, turn)
+            }),
+            Ok((Arrival::Tunnel(response, app_side), progress)) => {
                 connection.becomes_tunnel();
-                let (worker, caller) = (Rc::clone(self), Rc::clone(connection));
-                let allowed = move || worker.still_allows(&caller, &head);
+                let allowed = move || progress.opened().still_allowed().is_ok();
                 tunnel::open(client_side, app_side, limits.idle, allowed);
                 return response.map(|()| Outgoing::ours(Bytes::new(), turn));
             }
             Err(refusal) => {
-                if answer::ends_connection(refusal.reason) {
-                    connection.close();
+                if answer::ends_connection(refusal.reason, connection.is_h2) {
+                    connection.end_now();
                 }
                 answer::refuse(&refusal, asked, &id, turn)
             }
         };
-        if let Some(Ok(in_force)) = browsers.as_ref().map(|configuration| configuration.in_force()) {
-            in_force.ruleset.tell_browsers(&head.headers, response.headers_mut());
+        if let Some((configuration, origin)) = &browsers
+            && let Ok(in_force) = configuration.in_force()
+        {
+            in_force.ruleset.tell_browsers(origin, response.headers_mut());
         }
-        if connection.is_old() || connection.peer.ends_soon(self.clock) {
-            connection.close();
+        if connection.is_over(self.clock) {
+            connection.end_gently();
             answer::end_connection(&mut response, connection.is_h2);
         }
         response
@@ -191,7 +201,7 @@ impl Worker {
             Decision::Own(own) => Ok(Course::Own(own.into())),
             Decision::Refused(refused) => {
                 record.by_rule(refused.rule());
-                Err(Refusal { reason: refused.reason(), challenge: refused.challenge() })
+                Err(Refusal::of(refused))
             }
             Decision::Granted(granted) => forward(granted),
         }
@@ -220,6 +230,25 @@ enum Course {
     Forward(Box<Outbound>),
     Own(OwnAnswer),
     Refuse(Refusal),
+}
+
+/// What the caller of a request is told to which there is no answer.
+fn unanswered(reason: Reason, progress: &Progress, record: &Record) -> Refusal {
+    match progress.ended(Instant::now()) {
+        Some(refusal) if refusal.reason == reason => {
+            record.denied(reason);
+            refusal.clone()
+        }
+        _ => {
+            record.failed(reason);
+            reason.into()
+        }
+    }
+}
+
+/// The one field that says which page asks.
+fn origin_of(headers: &HeaderMap) -> HeaderMap {
+    headers.get_all(ORIGIN).iter().map(|value| (ORIGIN, value.clone())).collect()
 }
 
 fn request_head(parts: &Parts) -> RequestHead<'_> {

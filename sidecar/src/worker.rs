@@ -4,6 +4,7 @@ use crate::access_log::{self, AccessLog, Batch, Writer};
 use crate::admin;
 use crate::captured::{Capture, CapturedPorts};
 use crate::clock::Clock;
+use crate::connection;
 use crate::drain::{Drain, DrainTimes, Drained, Local, Stage};
 use crate::events::Events;
 use crate::limits::Limits;
@@ -165,6 +166,8 @@ impl Thread {
             let worker = Worker::new(configuration, tls, Rc::clone(&upstream), limits, self.clock, told);
             spawn_local(async move { upstream.sweep().await });
             let worker = Rc::new(worker);
+            let watched = Rc::clone(&worker);
+            spawn_local(async move { connection::watch(&watched).await });
             for place in self.sockets.of_port(port.port) {
                 spawn_local(accept(Rc::clone(&worker), Arc::clone(&self.sockets), place, Arc::clone(&self.slots)));
             }

@@ -1,7 +1,7 @@
 //! `spec.forward`: what the application is told.
 
 use policy::forward::names::{ReservedName, check, mapped};
-use policy::wire::{AttributeName, Forward, ForwardHeader, HeaderFormat, HeaderSource};
+use policy::wire::{AppProtocol, AttributeName, Forward, ForwardHeader, HeaderFormat, HeaderSource};
 
 use super::Context;
 use super::sink::Sink;
@@ -10,7 +10,8 @@ use crate::diagnostic::{Code, quoted};
 
 pub(super) fn lower(context: &Context, sink: &mut Sink) -> Forward {
     let Some(forward) = &context.policy.spec.forward else {
-        return Forward { keep_token: false, headers: Vec::new(), client_certificate: false };
+        let protocol = AppProtocol::Http1;
+        return Forward { keep_token: false, headers: Vec::new(), client_certificate: false, protocol };
     };
     let mut headers: Vec<ForwardHeader> = Vec::with_capacity(forward.headers.len());
     for (index, header) in forward.headers.iter().enumerate() {
@@ -33,6 +34,10 @@ pub(super) fn lower(context: &Context, sink: &mut Sink) -> Forward {
         keep_token: forward.token == Some(crds::ForwardToken::Keep),
         headers,
         client_certificate: forward.client_certificate == Some(crds::ClientCertificate::Xfcc),
+        protocol: match forward.protocol {
+            None | Some(crds::AppProtocol::Http1) => AppProtocol::Http1,
+            Some(crds::AppProtocol::H2c) => AppProtocol::H2c,
+        },
     }
 }
 

@@ -653,6 +653,7 @@ fn defaults_stand_in_the_body() {
     assert!(rule.methods.is_empty() && rule.hosts.is_empty() && rule.ips.is_empty());
     assert_eq!(rule.access, Access::Authenticated);
     assert!(!body.forward.keep_token && body.forward.headers.is_empty());
+    assert_eq!(body.forward.protocol, policy::wire::AppProtocol::Http1);
     assert!(!body.paths.case_insensitive && !body.paths.encoded_slash);
 }
 
@@ -675,7 +676,7 @@ fn everything_that_is_written_reaches_the_body() {
         ),
         (
             "    - {name: x-user, identity: subject}",
-            "    - {name: X-User, claim: /a/b, format: Json}\n    token: Keep\n  paths: {case: Insensitive, encodedSlash: Verbatim}\n  port: http",
+            "    - {name: X-User, claim: /a/b, format: Json}\n    token: Keep\n    protocol: H2c\n  paths: {case: Insensitive, encodedSlash: Verbatim}\n  port: http",
         ),
     ];
     let text = changes.iter().fold(POLICY.to_owned(), |text, (from, to)| text.replacen(from, to, 1));
@@ -718,6 +719,7 @@ fn everything_that_is_written_reaches_the_body() {
     let header = &body.forward.headers[0];
     assert_eq!((header.name.as_str(), header.format), ("x-user", HeaderFormat::Json));
     assert_eq!(header.value, HeaderSource::Claim("/a/b".into()));
+    assert_eq!(body.forward.protocol, policy::wire::AppProtocol::H2c);
     assert!(body.forward.keep_token && body.paths.case_insensitive && body.paths.encoded_slash);
 }
 

@@ -8,4 +8,9 @@
     reason = "a helper of tests that cannot go on has failed its test"
 )]
 
+mod cases;
+mod columns;
+
 mod helpers;
+mod objects;
+mod scene;

@@ -37,7 +37,7 @@ fn tls(question: Question) -> CheckReport {
         None if question.peer.plaintext => json!("plaintext"),
         None => Value::Null,
     };
-    CheckReport { check: "tls", pass: question.connection_is_acceptable(), wanted, got }
+    CheckReport { check: "tls", pass: question.ruleset.tls.takes(question.peer), wanted, got }
 }
 
 fn addresses(question: Question) -> Option<CheckReport> {

@@ -38,6 +38,20 @@ fn header_map(fields: &[(&str, &str)]) -> HeaderMap {
 
 /// What is removed, and what the application receives.
 fn forward_as(change: Value, fields: &[(&str, &str)], peer: &Peer, claims: Value) -> (Vec<String>, HeaderMap) {
+    permitted(change, fields, peer, claims, |permit, headers| {
+        let removed = removed(permit, headers).iter().map(ToString::to_string).collect();
+        rewrite(permit, headers, &EXCHANGE);
+        (removed, headers.clone())
+    })
+}
+
+fn permitted<T>(
+    change: Value,
+    fields: &[(&str, &str)],
+    peer: &Peer,
+    claims: Value,
+    then: impl FnOnce(&Permit, &mut HeaderMap) -> T,
+) -> T {
     let ruleset = Ruleset::new(&serde_json::from_value(body(change)).unwrap()).unwrap();
     let mut headers = header_map(&[&[("host", "Orders.example.com.:80")], fields].concat());
     let before = headers.clone();
@@ -46,10 +60,7 @@ fn forward_as(change: Value, fields: &[(&str, &str)], peer: &Peer, claims: Value
     let request = CanonicalRequest::read(&head, ruleset.paths(), &SizeLimits::default()).unwrap();
     let question = Question { ruleset: &ruleset, head, request: &request, peer, now: Timestamp::from_millis(0) };
     let Decision::Granted(granted) = decide(question, &mut Believe(&ruleset, claims)) else { panic!("refused") };
-    let permit = granted.discharge();
-    let removed = removed(&permit, &headers).iter().map(ToString::to_string).collect();
-    rewrite(&permit, &mut headers, &EXCHANGE);
-    (removed, headers)
+    then(&granted.discharge(), &mut headers)
 }
 
 fn forward(change: Value, fields: &[(&str, &str)]) -> (Vec<String>, HeaderMap) {
@@ -109,6 +120,48 @@ fn fields_for_one_hop_go() {
     let (removed, headers) = forward(json!({}), &[("transfer-encoding", "chunked")]);
     assert_eq!(removed, ["transfer-encoding"]);
     assert!(!headers.contains_key("transfer-encoding"));
+}
+
+#[test]
+fn over_http2_the_application_learns_that_trailers_are_taken() {
+    let te = |protocol: &str, fields: &[(&str, &str)]| {
+        let (removed, headers) = forward(json!({"forward": {"protocol": protocol}}), fields);
+        (removed, headers.get(header::TE).is_some())
+    };
+    assert_eq!(te("H2c", &[("te", "trailers")]), (vec![], true));
+    let gone = (vec!["te".to_owned()], false);
+    assert_eq!(te("Http1", &[("te", "trailers")]), gone);
+    assert_eq!(te("H2c", &[("te", "trailers, deflate")]), gone);
+    assert_eq!(te("H2c", &[("te", "trailers"), ("te", "trailers")]), gone);
+    let named = te("H2c", &[("connection", "te"), ("te", "trailers")]);
+    assert_eq!(named, (vec!["connection".to_owned(), "te".to_owned()], false));
+}
+
+#[test]
+fn trailers_say_nothing_that_the_head_decided() {
+    let left = |mode: &str| {
+        let change = edited(identity_header("x-user", json!({"identity": "subject"})), json!({"mode": mode}));
+        let fields = [
+            ("grpc-status", "0"),
+            ("x-checksum", "1"),
+            ("x-user", "mallory"),
+            ("X_User", "mallory"),
+            ("host", "other"),
+            ("authorization", "Bearer x"),
+            ("cookie", "a=b"),
+            ("content-length", "1"),
+            ("te", "trailers"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-http-method-override", "DELETE"),
+        ];
+        let mut trailers = header_map(&fields);
+        permitted(change, &[], &caller(), json!({}), |permit, _| Trailers::of(permit)).strip(&mut trailers);
+        let mut names: Vec<_> = trailers.keys().map(ToString::to_string).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(left("Enforce"), ["grpc-status", "x-checksum"]);
+    assert_eq!(left("Audit"), ["grpc-status", "x-checksum", "x-forwarded-for", "x-http-method-override"]);
 }
 
 #[test]

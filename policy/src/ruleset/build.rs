@@ -16,6 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue, Method};
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why data is no ruleset; `compile` finds the same faults with their places, so this is what a damaged or foreign
@@ -125,7 +126,7 @@ impl Ruleset {
             tls: tls(&body.tls)?,
             issuers,
             rules,
-            forward,
+            forward: Arc::new(forward),
             paths: Paths { encoded_slash: body.paths.encoded_slash, case_insensitive: body.paths.case_insensitive },
             router,
         })
@@ -365,7 +366,12 @@ fn forward(from: &wire::Forward) -> Built<Forward> {
         };
         headers.push(IdentityHeader { name, mapped, source, json: one.format == HeaderFormat::Json });
     }
-    Ok(Forward { keep_token: from.keep_token, headers, client_certificate: from.client_certificate })
+    Ok(Forward {
+        keep_token: from.keep_token,
+        headers,
+        client_certificate: from.client_certificate,
+        protocol: from.protocol,
+    })
 }
 
 impl From<AttributeName> for Attribute {

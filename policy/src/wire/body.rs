@@ -320,6 +320,18 @@ wire! {
         pub headers: Vec<ForwardHeader>,
         /// Whether the verified peer is told as `X-Forwarded-Client-Cert`.
         pub client_certificate: bool,
+        /// What is spoken to the application.
+        pub protocol: AppProtocol,
+    }
+}
+
+wire! {
+    /// What is spoken to the application.
+    pub enum AppProtocol {
+        /// HTTP/1.1.
+        Http1,
+        /// HTTP/2 without TLS, by prior knowledge (RFC 9113, section 3.3).
+        H2c,
     }
 }
 

@@ -38,6 +38,16 @@ impl JudgedPeer {
         Rc::clone(&judged.1)
     }
 
+    /// Whether these CAs judged it last.
+    pub(crate) fn was_judged_by(&self, cas: &Arc<ClientCas>) -> bool {
+        Arc::ptr_eq(&self.judged.borrow().0, cas)
+    }
+
+    /// Whether it proved who it is, as last judged.
+    pub(crate) fn is_known(&self) -> bool {
+        self.judged.borrow().1.certificate.is_some()
+    }
+
     /// Whether the chain ends so soon that the connection should not be used again.
     pub(crate) fn ends_soon(&self, clock: Clock) -> bool {
         clock.unix_time().saturating_add(CERTIFICATE_MARGIN) >= self.end

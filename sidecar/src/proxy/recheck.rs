@@ -1,33 +1,46 @@
 //! Streams that were opened are decided anew while they last.
 
 use super::{Worker, request_head};
+use crate::answer::Refusal;
 use crate::connection::Connection;
 use http::request::Parts;
 use policy::decide::{Decision, Question, decide};
 use policy::reason::{Reason, TokenFault};
 use policy::request::CanonicalRequest;
+use std::rc::Rc;
 
-impl Worker {
-    /// Whether what opened a stream would be let pass now: by its token, its peer and the policy in force. How long ago the
-    /// login or the token was made counts for the opening only.
-    pub(crate) fn still_allows(&self, connection: &Connection, parts: &Parts) -> bool {
-        let mut seen = self.seen.borrow_mut();
-        let Ok(in_force) = seen.load().in_force() else { return false };
+/// A request that was let pass, with all that it takes to decide it again.
+pub(crate) struct Opened {
+    pub(super) worker: Rc<Worker>,
+    pub(super) connection: Rc<Connection>,
+    pub(super) head: Parts,
+}
+
+impl Opened {
+    /// Whether it would be let pass now: by its token, its peer and the policy in force. How long ago the login or the token
+    /// was made counts for the opening only.
+    pub(crate) fn still_allowed(&self) -> Result<(), Refusal> {
+        let Self { worker, connection, head: parts } = self;
+        let mut seen = worker.seen.borrow_mut();
+        let in_force = seen.load().in_force()?;
         let ruleset = &in_force.ruleset;
         let head = request_head(parts);
-        let peer = connection.peer.by(&in_force.client_cas, self.clock);
+        let peer = connection.peer.by(&in_force.client_cas, worker.clock);
         if ruleset.is_audit() {
-            return true;
+            return Ok(());
         }
-        let limits = self.limits.under(Some(ruleset.limits()));
-        let Ok(request) = CanonicalRequest::read(&head, ruleset.paths(), &limits.size) else { return false };
-        let mut tokens = self.tokens.borrow_mut();
-        let question = Question { ruleset, head, request: &request, peer: &peer, now: self.clock.now() };
+        let limits = worker.limits.under(Some(ruleset.limits()));
+        let request = CanonicalRequest::read(&head, ruleset.paths(), &limits.size)?;
+        let mut tokens = worker.tokens.borrow_mut();
+        let question = Question { ruleset, head, request: &request, peer: &peer, now: worker.clock.now() };
         let aged = |reason| matches!(reason, Reason::LoginTooOld | Reason::TokenInvalid(TokenFault::TokenTooOld));
         match decide(question, &mut tokens.before(in_force)) {
-            Decision::Granted(_) => !connection.peer.lost_its_word(),
-            Decision::Refused(refused) => aged(refused.reason()),
-            Decision::Own(_) => false,
+            Decision::Granted(_) if connection.peer.lost_its_word() => Err(Reason::TlsMode.into()),
+            Decision::Granted(_) => Ok(()),
+            Decision::Refused(refused) if aged(refused.reason()) => Ok(()),
+            Decision::Refused(refused) => Err(Refusal::of(refused)),
+            // What was forwarded once is answered by the proxy itself now.
+            Decision::Own(_) => Err(Reason::NoRule.into()),
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use crate::body::Upload;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::uri::{PathAndQuery, Uri};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Method, Request, Version};
 use hyper::body::Body;
-use policy::forward::{self, Exchange};
+use policy::forward::{self, Exchange, Trailers};
 use policy::permit::Permit;
 use policy::reason::{BadRequest, Reason};
+use policy::wire::AppProtocol;
 
 const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
@@ -20,6 +21,8 @@ pub(crate) struct Outbound {
     target: Uri,
     headers: HeaderMap,
     upgrade: bool,
+    protocol: AppProtocol,
+    trailers: Option<Trailers>,
 }
 
 impl Outbound {
@@ -28,14 +31,25 @@ impl Outbound {
     pub(crate) fn new(permit: &Permit, head: &Parts, exchange: &Exchange) -> Result<Self, Reason> {
         let target = target(permit, head)?;
         let mut headers = head.headers.clone();
-        let upgrade = opens_websocket(head);
+        let protocol = permit.protocol();
+        let upgrade = protocol == AppProtocol::Http1 && opens_websocket(head);
+        let trailers = (protocol == AppProtocol::H2c).then(|| Trailers::of(permit));
         forward::rewrite(permit, &mut headers, exchange);
         if upgrade {
             // The one change of protocol that passes; both fields were removed with all that is for one hop.
             headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         }
-        Ok(Self { method: head.method.clone(), target, headers, upgrade })
+        Ok(Self { method: head.method.clone(), target, headers, upgrade, protocol, trailers })
+    }
+
+    pub(super) fn protocol(&self) -> AppProtocol {
+        self.protocol
+    }
+
+    /// What of the request's trailers may pass, where they can.
+    pub(crate) fn trailers(&self) -> Option<Trailers> {
+        self.trailers.clone()
     }
 
     pub(super) fn wants_upgrade(&self) -> bool {
@@ -43,16 +57,42 @@ impl Outbound {
     }
 
     pub(super) fn into_request(mut self, upload: Upload) -> Request<Upload> {
-        // Said here for every method: hyper takes a GET of unknown length for one without a body.
-        if !upload.is_end_stream() && !self.headers.contains_key(CONTENT_LENGTH) {
-            self.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
+        let version = match self.protocol {
+            AppProtocol::Http1 => {
+                // Said here for every method: hyper takes a GET of unknown length for one without a body.
+                if !upload.is_end_stream() && !self.headers.contains_key(CONTENT_LENGTH) {
+                    self.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+                }
+                Version::HTTP_11
+            }
+            AppProtocol::H2c => self.name_authority(),
+        };
         let mut request = Request::new(upload);
         *request.method_mut() = self.method;
         *request.uri_mut() = self.target;
-        *request.version_mut() = Version::HTTP_11;
+        *request.version_mut() = version;
         *request.headers_mut() = self.headers;
         request
+    }
+}
+
+impl Outbound {
+    /// HTTP/2 has the host in a pseudo-header (RFC 9113, section 8.3.1). What a policy in Audit lets pass may be no host: then
+    /// it stays where it is, and the library writes the request as one that came over HTTP/1.
+    fn name_authority(&mut self) -> Version {
+        let host = self.headers.get(HOST).map(HeaderValue::as_bytes).and_then(|host| Authority::try_from(host).ok());
+        let target = std::mem::take(&mut self.target);
+        let whole = host.and_then(|host| {
+            let mut parts = target.clone().into_parts();
+            (parts.scheme, parts.authority) = (Some(Scheme::HTTP), Some(host));
+            Uri::from_parts(parts).ok()
+        });
+        let version = if whole.is_some() { Version::HTTP_2 } else { Version::HTTP_11 };
+        if whole.is_some() {
+            self.headers.remove(HOST);
+        }
+        self.target = whole.unwrap_or(target);
+        version
     }
 }
 

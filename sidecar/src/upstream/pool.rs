@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// Idle connections, the one that was used last at the back: it is taken first, so that the others can go.
 pub(super) struct Pool {
@@ -56,12 +56,9 @@ impl Pool {
     }
 
     /// Closes what nobody took in time; without it a quiet proxy would hold connections that the application gave up.
-    pub(super) async fn sweep(&self) {
-        loop {
-            sleep(self.keep).await;
-            let now = Instant::now();
-            self.idle.borrow_mut().retain(|one| one.until > now && !one.sender.is_closed());
-        }
+    pub(super) fn sweep(&self) {
+        let now = Instant::now();
+        self.idle.borrow_mut().retain(|one| one.until > now && !one.sender.is_closed());
     }
 }
 
@@ -74,7 +71,7 @@ impl Lease {
     }
 
     /// The answer was read to its end.
-    pub(crate) fn give_back(self) {
+    pub(super) fn give_back(self) {
         self.pool.put(self.sender, self.keep);
     }
 }

@@ -65,6 +65,18 @@ pub(super) struct Process {
 impl Process {
     /// Starts it without a snapshot, its standard output as given.
     pub(super) fn start(app: SocketAddr, arguments: &[&str], stdout: Stdio) -> Self {
+        Self::run(sidecar(), app, arguments, stdout)
+    }
+
+    /// As above, with so many descriptors.
+    pub(super) fn with_descriptors(most: usize, app: SocketAddr, arguments: &[&str], stdout: Stdio) -> Self {
+        let mut command = Command::new("sh");
+        let text = format!("ulimit -n {most} && exec \"$0\" \"$@\"");
+        command.args(["-c", &text, env!("CARGO_BIN_EXE_doorward-sidecar")]).stderr(Stdio::piped());
+        Self::run(command, app, arguments, stdout)
+    }
+
+    fn run(mut command: Command, app: SocketAddr, arguments: &[&str], stdout: Stdio) -> Self {
         let (ca, signer) = (Ca::new("cluster"), Signer::new("k1"));
         let server = ca.server();
         let folder = tempfile::tempdir().unwrap();
@@ -72,7 +84,6 @@ impl Process {
             std::fs::write(folder.path().join(name), content).unwrap();
             folder.path().join(name)
         };
-        let mut command = sidecar();
         command.args(["--listen", "127.0.0.1:0", "--upstream", &app.to_string(), "--workers", "1"]).args(arguments);
         command.arg("--cert").arg(file("cert.pem", pem("CERTIFICATE", &server.certificate)));
         command.arg("--key").arg(file("key.pem", pem("PRIVATE KEY", server.key().secret_der())));
@@ -84,6 +95,13 @@ impl Process {
         let address = lines.next().unwrap().split_once("listening on ").unwrap().1.parse().unwrap();
         let client = Client::new(address, &ca.certificate, Some(&ca.client("web/web")));
         Self { child, lines, client, first, folder, signer }
+    }
+
+    /// What it has used of the processor (proc_pid_stat(5), fields 14 and 15, in hundredths).
+    pub(super) fn cpu_seconds(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        fields[11..13].iter().map(|field| field.parse::<f64>().unwrap()).sum::<f64>() / 100.0
     }
 
     /// Gives it the usual policy.

@@ -206,6 +206,19 @@ async fn slow_handshakes_and_heads_are_closed_without_an_answer() {
     assert_eq!(app.seen().len(), 1);
 }
 
+/// hyper has the beginning of this head before it is waited for.
+#[tokio::test]
+async fn a_head_that_came_with_the_body_before_it_has_no_more_time() {
+    let app = App::start().await;
+    let proxy = Fixture::with_limits(TlsMode::Mutual, app.address, Limits { head: SHORT * 4, ..patient() });
+    for body in ["content-length: 3\r\n\r\nabc", "transfer-encoding: chunked\r\n\r\n0\r\n\r\n", "\r\n"] {
+        let both = format!("PUT /open/a HTTP/1.1\r\nhost: a\r\n{body}GET /open/b HTTP/1.1\r\nho");
+        let answer = proxy.client().raw(both.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!(app.seen().len(), 3);
+}
+
 #[tokio::test]
 async fn an_idle_connection_lives_longer_than_a_head_and_then_ends() {
     let app = App::start().await;

@@ -4,16 +4,19 @@
 #![expect(clippy::expect_used, reason = "as above")]
 #![expect(clippy::indexing_slicing, reason = "as above")]
 
+mod attacks;
 mod binary;
 mod bounds;
 mod decisions;
 mod drain;
 mod framing;
+mod grpc;
 mod hygiene;
 mod modes;
 mod observability;
 mod operator;
 mod reload;
+mod streams;
 mod support;
 mod upstream;
 mod websocket;

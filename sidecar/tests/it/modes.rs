@@ -211,3 +211,49 @@ async fn a_connection_older_than_the_lowest_version_is_refused() {
     assert!(old.connect(None).await.is_err());
     assert_eq!(app.seen().len(), 0);
 }
+
+/// Nobody asks anything on these connections: they end by themselves, and only those that would not be accepted now.
+#[tokio::test]
+async fn idle_connections_that_the_policy_would_no_longer_take_end_soon() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Permissive, app.address);
+    let address = proxy.running.address;
+    let mut fresh = TcpStream::connect(address).await.unwrap();
+    let mut used = TcpStream::connect(address).await.unwrap();
+    for stream in [&mut fresh, &mut used] {
+        let keep = String::from_utf8_lossy(GET).replace("connection: close\r\n", "");
+        stream.write_all(keep.as_bytes()).await.unwrap();
+        tokio::io::AsyncReadExt::read_exact(stream, &mut [0; 12]).await.unwrap();
+    }
+    let anonymous = proxy.stranger().connect(Some(b"http/1.1")).await.unwrap();
+    let anonymous_h2 = proxy.stranger().connect(Some(b"h2")).await.unwrap();
+    let known = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
+    let known_h2 = proxy.client().connect(Some(b"h2")).await.unwrap();
+    proxy.apply(&body(TlsMode::Mutual));
+    let start = tokio::time::Instant::now();
+    read_all(&mut fresh).await;
+    read_all(&mut used).await;
+    let (mut anonymous, mut anonymous_h2) = (anonymous, anonymous_h2);
+    read_all(&mut anonymous).await;
+    // Not even the preface comes from this one.
+    read_all(&mut anonymous_h2).await;
+    assert!(start.elapsed() < SOON + MARGIN, "{:?}", start.elapsed());
+    let (mut known, mut known_h2) = (known, known_h2);
+    for stream in [&mut known, &mut known_h2] {
+        let quiet = tokio::time::timeout(SOON / 2, tokio::io::AsyncReadExt::read_u8(stream));
+        assert!(!matches!(quiet.await, Ok(Err(_))), "it stays");
+    }
+    // Another CA of the same name: nobody vouches for these any more.
+    let other = crate::support::Ca::new("cluster");
+    let stays = crate::support::snapshot(&body(TlsMode::Mutual), &proxy.signer.jwks());
+    proxy.state.apply(&stays, std::slice::from_ref(&other.certificate)).unwrap();
+    let start = tokio::time::Instant::now();
+    read_all(&mut known).await;
+    read_all(&mut known_h2).await;
+    assert!(start.elapsed() < SOON + MARGIN, "{:?}", start.elapsed());
+}
+
+/// What decisions.md leaves a connection that has to go.
+const SOON: std::time::Duration = std::time::Duration::from_secs(5);
+/// For a machine that is busy with other tests.
+const MARGIN: std::time::Duration = std::time::Duration::from_secs(2);

@@ -32,7 +32,7 @@ async fn app(answer: &'static str, heads: Arc<Mutex<Vec<String>>>) -> RawApp {
     .await
 }
 
-const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\nfirst";
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x01\x05first";
 
 async fn open(proxy: &Fixture, path: &str, fields: &str) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
     let mut stream = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
@@ -132,10 +132,12 @@ async fn a_tunnel_ends_when_it_would_no_longer_be_opened() {
     let mut other = body(TlsMode::Permissive);
     other.rules.truncate(1);
     proxy.apply(&other);
-    stream.write_all(b"on").await.unwrap();
-    let mut echoed = [0; 2];
+    stream.write_all(b"\x81\x02on").await.unwrap();
+    let mut echoed = [0; 4];
     stream.read_exact(&mut echoed).await.unwrap();
     other.rules[0].access = policy::wire::Access::Authenticated;
     proxy.apply(&other);
-    assert_eq!(read_all(&mut stream).await, "", "ended, not by its caller");
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    assert_eq!(rest, [0x88, 2, 0x03, 0xf0], "a close frame that says 1008");
 }

@@ -4,7 +4,7 @@ use super::client::PATIENCE;
 use super::tokens::ISSUER;
 use super::{Ca, Client, Signer};
 use policy::wire::{
-    Access, Algorithm, AttributeName, Body, ClientCa, Forward, ForwardHeader, HeaderFormat, HeaderSource,
+    Access, Algorithm, AppProtocol, AttributeName, Body, ClientCa, Forward, ForwardHeader, HeaderFormat, HeaderSource,
     IdentityMapping, Issuer, KeysMessage, PathOptions, PolicyName, Require, Rule, RulesetMessage, Snapshot, Tls,
     TlsMode, TlsVersion,
 };
@@ -106,6 +106,7 @@ pub(crate) fn body(mode: TlsMode) -> Body {
         forward: Forward {
             keep_token: false,
             client_certificate: false,
+            protocol: AppProtocol::Http1,
             headers: vec![ForwardHeader {
                 name: "x-user".into(),
                 value: HeaderSource::Identity(AttributeName::Subject),

@@ -33,6 +33,9 @@ generate: ## writes again what is generated and committed
 	@cargo run --locked --quiet --package cli -- generate crds > target/crds.yaml
 	@mv target/crds.yaml crds/doorward.dev_apiauthpolicies.yaml
 
+e2e-control: ## the tests against a real API server; with KUBECONFIG against that one
+	@e2e/control
+
 cluster-up: ## a real Kubernetes of one node, apart from the machine's network
 	@e2e/cluster/cluster up node
 

@@ -130,6 +130,11 @@ impl KeySet {
         self.keys.is_empty()
     }
 
+    /// The `kid` of each key that can be used.
+    pub fn ids(&self) -> impl Iterator<Item = Option<&str>> {
+        self.keys.iter().map(|key| key.id.as_deref())
+    }
+
     /// The keys that are not used.
     #[must_use]
     pub fn ignored(&self) -> &[IgnoredKey] {

@@ -6,7 +6,7 @@ mod keeper;
 pub(crate) use keeper::{Keeper, Needs};
 
 use crate::limits::CERTIFICATE_ANSWER;
-use crate::link::{Link, LinkError};
+use crate::link::{self, Link, LinkError};
 use crate::tls::{CertificateError, ServerCertificate};
 use bytes::Bytes;
 use policy::certificate::{Life, life_of};
@@ -66,12 +66,14 @@ impl Identity {
         Ok(Self { key: key.serialize_pem(), chain, bundle })
     }
 
-    /// Reads everything, and finds that chain and key belong together.
+    /// Reads everything, and finds that chain and key belong together and that the bundle can vouch.
     pub(crate) fn check(&self) -> Result<Usable, IdentityError> {
         let chain = certificates(&self.chain)?;
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|_| IdentityError::Pem)?;
         let life = chain.first().and_then(life_of).ok_or(IdentityError::Pem)?;
-        Ok(Usable { certificate: ServerCertificate::new(chain, key)?, bundle: certificates(&self.bundle)?, life })
+        let bundle = certificates(&self.bundle)?;
+        link::roots(&bundle)?;
+        Ok(Usable { certificate: ServerCertificate::new(chain, key)?, bundle, life })
     }
 }
 

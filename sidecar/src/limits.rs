@@ -247,8 +247,17 @@ pub const FILE_CHECK: Duration = Duration::from_millis(100);
 pub const ADMIN_CONNECTIONS: usize = 32;
 /// Bytes of a request head on the admin port (hyper allows no less).
 pub const ADMIN_BUFFER: usize = 8192;
-/// For a whole connection to the admin port.
+/// For a whole connection to the admin port, beside the time of the longest probe.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Requests that were refused and can be looked at.
+pub const DENIALS: usize = 100;
+/// The longest that a probe may take, whatever the pod says: the kubelet has no bound, and a run has to end.
+pub const PROBE_MOST: Duration = Duration::from_mins(10);
+/// Bytes of the head of an answer to a probe (hyper allows no less).
+pub const PROBE_BUFFER: usize = 8192;
+/// Bytes of a gRPC answer to a probe, of which seven are looked at.
+pub const PROBE_ANSWER: usize = 1024;
 
 const _: () = {
     assert!(MAX_HEADERS < H1_BUFFER, "our 431 comes before the parser's");

@@ -145,14 +145,17 @@ impl Link {
     }
 }
 
-fn client_config(bundle: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, LinkError> {
+/// The roots of a bundle, all of which can be used.
+pub(crate) fn roots(bundle: &[CertificateDer<'static>]) -> Result<RootCertStore, LinkError> {
     let mut roots = RootCertStore::empty();
     for certificate in bundle {
         roots.add(certificate.clone()).map_err(LinkError::Trust)?;
     }
-    if roots.is_empty() {
-        return Err(LinkError::NoTrust);
-    }
+    if roots.is_empty() { Err(LinkError::NoTrust) } else { Ok(roots) }
+}
+
+fn client_config(bundle: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, LinkError> {
+    let roots = roots(bundle)?;
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(LinkError::Trust)?;

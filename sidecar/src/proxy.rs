@@ -101,7 +101,7 @@ impl Worker {
                 return answer::own(own, &id, turn);
             }
             Course::Refuse(refusal) => {
-                record.denied(refusal.reason);
+                record.denied(&head, refusal.reason);
                 Err(refusal)
             }
             Course::Forward(outbound) => {

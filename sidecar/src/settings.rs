@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::limits::Limits;
 use crate::log::Log;
 use crate::tls::{CurrentCertificate, ServerCertificate};
+use policy::wire::Probe;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -26,6 +27,10 @@ pub struct Settings {
     pub workers: usize,
     /// Where probes are answered, if anywhere.
     pub admin: Option<SocketAddr>,
+    /// Where people look into it, if anywhere; needs `admin`. For a loopback address: it tells what was refused.
+    pub debug: Option<SocketAddr>,
+    /// The probes of the application that are run for those who ask the admin port, by index.
+    pub probes: Vec<Probe>,
     /// The wall clock.
     pub clock: Clock,
     /// Bounds and times.
@@ -76,6 +81,8 @@ impl Settings {
             certificate,
             workers: default_workers(),
             admin: None,
+            debug: None,
+            probes: Vec::new(),
             clock: Clock::System,
             limits: Limits::default(),
             access_log: AccessLog::Off,

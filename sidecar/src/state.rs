@@ -276,7 +276,7 @@ impl State {
         &self,
         snapshot: &Snapshot,
         built_in_ca: &[CertificateDer<'static>],
-    ) -> Result<(Shared, Vec<(&Port, Option<InForce>)>), ApplyError> {
+    ) -> Result<(Shared, Vec<OfPort<'_>>), ApplyError> {
         if snapshot.format != FORMAT {
             return Err(WireError::Format(snapshot.format).into());
         }
@@ -296,6 +296,9 @@ impl State {
         Ok((shared, policies))
     }
 }
+
+/// A port with what a snapshot puts in force there.
+type OfPort<'a> = (&'a Port, Option<InForce>);
 
 /// What the rulesets of a snapshot come to on one port.
 fn read_for(port: &Port, messages: &[RulesetMessage], shared: &Shared) -> Result<Option<InForce>, ApplyError> {

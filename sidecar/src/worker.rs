@@ -5,6 +5,7 @@ use crate::admin;
 use crate::captured::{Capture, CapturedPorts};
 use crate::clock::Clock;
 use crate::connection;
+use crate::denials::Denials;
 use crate::drain::{Drain, DrainTimes, Drained, Local, Stage};
 use crate::events::Events;
 use crate::limits::Limits;
@@ -17,7 +18,7 @@ use crate::state::State;
 use crate::tls::TlsParts;
 use crate::upstream::Upstream;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -52,6 +53,8 @@ pub struct Running {
     pub address: SocketAddr,
     /// Where probes are answered, if anywhere.
     pub admin: Option<SocketAddr>,
+    /// Where people look into it, if anywhere.
+    pub debug: Option<SocketAddr>,
     sockets: Arc<Sockets>,
     captured: CapturedPorts,
     stop: watch::Sender<bool>,
@@ -74,7 +77,7 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
         return Err(StartError::Port(stray.port));
     }
     let sockets = Arc::new(Sockets::bind(&settings.ports, settings.binding, workers, settings.log)?);
-    let admin = settings.admin.map(bind_admin).transpose()?;
+    let (admin, debug) = (bind_own(settings.admin)?, bind_own(settings.debug)?);
     let (stop, stopped) = watch::channel(false);
     let connections = settings.limits.connections.min(MOST_CONNECTIONS);
     let metrics = Arc::new(Metrics::new(workers * settings.ports.len(), Arc::clone(&state)));
@@ -87,6 +90,7 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
     let mut running = Running {
         address: sockets.addresses().first().map_or(SocketAddr::from(([0; 4], 0)), |(_, address)| *address),
         admin: admin.as_ref().map(|(_, address)| *address),
+        debug: debug.as_ref().map(|(_, address)| *address),
         captured: CapturedPorts::new(settings.capture.unwrap_or(Capture::Bind), Arc::clone(&sockets)),
         sockets: Arc::clone(&sockets),
         stop,
@@ -97,6 +101,7 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
         log,
     };
     let tls = Arc::new(TlsParts::new(Arc::clone(&settings.certificate), settings.clock));
+    let denials = Arc::<Denials>::default();
     let mut counters = metrics.workers().iter();
     for number in 0..workers {
         let thread = Thread {
@@ -109,6 +114,7 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
             drain: Arc::clone(&running.drain),
             limits: settings.limits.clone(),
             clock: settings.clock,
+            denials: Arc::clone(&denials),
             batches: running.log.as_ref().and_then(Writer::batches),
         };
         running.spawn(&format!("worker-{number}"), stopped.clone(), move || thread.serve())?;
@@ -121,15 +127,20 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
             sockets,
             captured: running.captured.clone(),
             certificate: settings.certificate,
+            probes: settings.probes,
+            denials,
         };
-        running.spawn("admin", stopped, move || admin::serve(listener, site))?;
+        let debug = debug.map(|(listener, _)| listener);
+        running.spawn("admin", stopped, move || admin::serve(listener, debug, site))?;
     }
     Ok(running)
 }
 
-fn bind_admin(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), BindError> {
+/// Binds a port of our own.
+fn bind_own(address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, BindError> {
+    let Some(address) = address else { return Ok(None) };
     let bound = listener::bind(address).and_then(|listener| listener.local_addr().map(|address| (listener, address)));
-    bound.map_err(|source| BindError { address, source: Arc::new(source) })
+    bound.map(Some).map_err(|source| BindError { address, source: Arc::new(source) })
 }
 
 /// What one thread serves with.
@@ -143,6 +154,7 @@ struct Thread {
     drain: Arc<Drain>,
     limits: Limits,
     clock: Clock,
+    denials: Arc<Denials>,
     batches: Option<SyncSender<Batch>>,
 }
 
@@ -159,7 +171,13 @@ impl Thread {
             let upstream = Rc::new(Upstream::new(port.upstream, &self.limits, Arc::clone(counters)));
             let told = Told {
                 drain: Rc::clone(&drain),
-                events: Events::new(Arc::clone(counters), lines.clone(), self.clock),
+                events: Events::new(
+                    port.port,
+                    Arc::clone(counters),
+                    lines.clone(),
+                    Arc::clone(&self.denials),
+                    self.clock,
+                ),
                 unknown_keys: Arc::clone(self.state.unknown_keys()),
             };
             let (configuration, tls, limits) = (Arc::clone(configuration), Arc::clone(&self.tls), self.limits.clone());

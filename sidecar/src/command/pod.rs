@@ -1,7 +1,7 @@
 //! The proxy of a pod: everything from the operator, as the environment says.
 
 use super::{Fault, run_until_drained, say};
-use policy::wire::ADMIN_PORT;
+use policy::wire::{ADMIN_PORT, DEBUG_PORT};
 use sidecar::limits::STREAM_SILENCE;
 use sidecar::settings::default_workers;
 use sidecar::settings::environment::{Pod, of_this_process};
@@ -46,6 +46,8 @@ fn serve(pod: Pod, access_log: AccessLog) -> anyhow::Result<()> {
         capture: Some(pod.capture),
         workers,
         admin: Some((Ipv6Addr::UNSPECIFIED, ADMIN_PORT).into()),
+        debug: Some((Ipv4Addr::LOCALHOST, DEBUG_PORT).into()),
+        probes: pod.probes,
         limits: Limits::of_this_process(workers),
         access_log,
         log,

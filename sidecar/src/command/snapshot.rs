@@ -14,6 +14,7 @@ use std::time::Duration;
 
 /// What the proxy from a snapshot is given.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// The snapshot, as `doorward compile` writes it; read again when it changes
     #[arg(long, value_name = "FILE", requires_all = ["upstream", "cert", "key"])]

@@ -10,7 +10,7 @@ pub use report::Captured;
 
 use crate::certificate::{Identity, IdentityError, Keeper, Needs, Usable};
 use crate::clock::Clock;
-use crate::link::{Link, LinkError, OperatorAddress, TokenFile};
+use crate::link::{Link, OperatorAddress, TokenFile};
 use crate::log::Log;
 use crate::source::volume::Volume;
 use crate::state::State;
@@ -88,24 +88,34 @@ pub fn prepare(
     state: Arc<State>,
     certificate: &Arc<CurrentCertificate>,
 ) -> Result<Prepared, OperatorError> {
-    let OperatorSettings { address, token_folder, mut bundle, shows_certificate, silence, clock, log } = settings;
+    let OperatorSettings { address, token_folder, bundle, shows_certificate, silence, clock, log } = settings;
     let volume = Arc::new(Volume::new(volume, log));
     let certificate = shows_certificate.then(|| Arc::clone(certificate));
-    let mut life = None;
+    let believe = |bundle: &[CertificateDer<'static>]| -> Result<Link, OperatorError> {
+        let link = Link::new(address.clone(), TokenFile::in_folder(&token_folder), bundle);
+        let link = link.map_err(|error| OperatorError::Bundle(error.into()))?;
+        state.trust(bundle).map_err(|error| OperatorError::Bundle(error.into()))?;
+        Ok(link)
+    };
+    let mut kept = None;
     match volume.identity().map(|identity| identity.check()) {
-        Some(Ok(usable)) => {
-            bundle = usable.bundle;
-            life = Some(usable.life);
-            if let Some(shown) = &certificate {
-                shown.replace(usable.certificate);
-            }
-        }
+        Some(Ok(usable)) => match believe(&usable.bundle) {
+            Ok(link) => kept = Some((link, usable)),
+            Err(error) => log.warn("the CA bundle on the volume", &error),
+        },
         Some(Err(error)) => log.warn("the certificate on the volume", &error),
         None => {}
     }
-    let fault = |error: LinkError| OperatorError::Bundle(error.into());
-    let link = Arc::new(Link::new(address, TokenFile::in_folder(&token_folder), &bundle).map_err(fault)?);
-    state.trust(&bundle).map_err(|error| OperatorError::Bundle(error.into()))?;
+    let (link, life) = match kept {
+        None => (believe(&bundle)?, None),
+        Some((link, usable)) => {
+            if let Some(shown) = &certificate {
+                shown.replace(usable.certificate);
+            }
+            (link, Some(usable.life))
+        }
+    };
+    let link = Arc::new(link);
     volume.restore(&state);
     let reporter = Arc::new(Reporter::default());
     state.refetch_with(Arc::clone(&reporter) as _);

@@ -7,6 +7,7 @@
 mod attacks;
 mod binary;
 mod bounds;
+mod capture;
 mod decisions;
 mod drain;
 mod framing;
@@ -15,6 +16,8 @@ mod hygiene;
 mod modes;
 mod observability;
 mod operator;
+mod pod;
+mod probes;
 mod reload;
 mod streams;
 mod support;

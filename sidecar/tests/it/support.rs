@@ -4,6 +4,7 @@ mod app;
 mod client;
 mod fixture;
 mod h2_app;
+pub(crate) mod namespace;
 pub(crate) mod operator;
 mod pki;
 mod tokens;
@@ -38,5 +39,5 @@ pub(crate) async fn plain_get(address: std::net::SocketAddr, path: &str) -> (u16
     stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
     let answer = read_all(&mut stream).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head[9..12].parse().unwrap(), body.to_owned())
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }

@@ -156,7 +156,8 @@ impl Operator {
             }
         };
         let waited = tokio::time::timeout(PATIENCE, waiting).await;
-        waited.unwrap_or_else(|_| panic!("{what}: {:?}", self.reports().last()))
+        assert!(waited.is_ok(), "{what}: {:?}", self.reports().last());
+        waited.unwrap()
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {

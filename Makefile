@@ -34,11 +34,14 @@ generate: ## writes again what is generated and committed
 	@cp target/crds.yaml charts/doorward/files/doorward.dev_apiauthpolicies.yaml
 	@mv target/crds.yaml crds/doorward.dev_apiauthpolicies.yaml
 
+e2e-control: ## the tests against a real API server; with KUBECONFIG against that one
+	@e2e/control
+
 images: ## the images as archives, target/images/*.tar, without Docker
 	@.ci/images
 
 e2e-node: ## installs the chart on a real node and tests there; DOORWARD_KEEP=1 leaves the cluster up
-	@.ci/e2e-node cargo test --locked --quiet --workspace --test chart --test node -- --test-threads=1
+	@e2e/node
 
 cluster-up: ## a real Kubernetes of one node, apart from the machine's network
 	@e2e/cluster/cluster up node

@@ -13,3 +13,5 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub const STOP_PATIENCE: Duration = Duration::from_secs(20);
 /// Lines of a log that a failed test shows: what led to the failure stands at the end. The file has them all.
 pub const LOG_LINES: usize = 200;
+/// Lines of an object that a failed test shows: all of an ordinary one, and the beginning of a large one.
+pub const SHOWN_LINES: usize = 200;

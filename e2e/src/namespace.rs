@@ -13,6 +13,7 @@ use kube::core::GroupVersionKind;
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use crate::limits::SHOWN_LINES;
 use crate::{cluster, process};
 
 /// What a test may leave behind, and what is shown of it. Secrets are deleted and never shown.
@@ -113,7 +114,8 @@ impl Namespace {
             for mut object in list {
                 object.metadata.managed_fields = None;
                 let yaml = serde_yaml::to_string(&object).unwrap_or_else(|error| error.to_string());
-                eprintln!("-- {} {}\n{yaml}", kind.2, object.name_any());
+                let lines: String = yaml.lines().take(SHOWN_LINES).flat_map(|line| [line, "\n"]).collect();
+                eprintln!("-- {} {}\n{lines}", kind.2, object.name_any());
             }
         }
         show_logs(&self.folder);

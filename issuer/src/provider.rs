@@ -41,7 +41,7 @@ pub enum KeysError {
         /// Its place.
         url: HttpUrl,
         /// Why.
-        source: FetchError,
+        source: Box<FetchError>,
     },
     /// The discovery document does not tell.
     #[error(transparent)]
@@ -76,7 +76,7 @@ impl KeysError {
         match self {
             Self::Url(_) => "BadURL",
             Self::Bundle(_) => "BadBundle",
-            Self::Fetch { source: FetchError::Forbidden { .. }, .. } => "AddressForbidden",
+            Self::Fetch { source, .. } if matches!(**source, FetchError::Forbidden { .. }) => "AddressForbidden",
             Self::Fetch { .. } => "FetchFailed",
             Self::Discovery(DiscoveryFault::Issuer { .. }) => "IssuerMismatch",
             Self::Discovery(_) => "BadDiscovery",
@@ -107,13 +107,14 @@ impl Provider {
 
     async fn discover(&self, fetcher: &Fetcher) -> Result<HttpUrl, KeysError> {
         let url = discovery::document_url(self.source.issuer(), self.loopback_http)?;
-        let document = fetcher.get(&url, &self.trust).await.map_err(|source| KeysError::Fetch { url, source })?;
+        let document = fetcher.get(&url, &self.trust).await;
+        let document = document.map_err(|source| KeysError::Fetch { url, source: source.into() })?;
         Ok(discovery::jwks_uri(&document.body, self.source.issuer(), self.loopback_http)?)
     }
 
     async fn keys(&self, fetcher: &Fetcher, url: &HttpUrl) -> Result<Obtained, KeysError> {
         let fetched = fetcher.get(url, &self.trust).await;
-        let fetched = fetched.map_err(|source| KeysError::Fetch { url: url.clone(), source })?;
+        let fetched = fetched.map_err(|source| KeysError::Fetch { url: url.clone(), source: source.into() })?;
         let distilled = KeySet::distill(&fetched.body);
         let (set, jwks) = distilled.map_err(|fault| KeysError::Set { url: url.clone(), fault })?;
         if set.is_empty() {

@@ -64,7 +64,7 @@ impl Client {
         let mut bytes = Vec::new();
         match stream.read_to_end(&mut bytes) {
             // Some servers close without saying so in TLS; what came is whole, or it is no JSON.
-            Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => return Err(error),
+            Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => Err(error),
             _ => Ok(parse(&bytes)),
         }
     }

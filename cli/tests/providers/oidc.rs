@@ -20,6 +20,11 @@ struct Provider {
 
 impl Provider {
     fn start(scene: &Scene, port: u16) -> Self {
+        Self::slow(scene, port, Duration::ZERO)
+    }
+
+    /// One whose every answer is late.
+    fn slow(scene: &Scene, port: u16, delay: Duration) -> Self {
         let folder = repository("e2e/apps/provider");
         assert!(
             folder.join("node_modules/oidc-provider").is_dir(),
@@ -30,6 +35,7 @@ impl Provider {
             .arg("index.js")
             .current_dir(folder)
             .env("PORT", port.to_string())
+            .env("DELAY", delay.as_millis().to_string())
             .env("CERT", scene.path("server.crt"))
             .env("KEY", scene.path("server.key"))
             .stdout(Stdio::piped())
@@ -127,6 +133,23 @@ fn a_provider_that_starts_later_is_found_and_one_that_goes_leaves_its_keys() {
     drop(late);
     assert_eq!(proxy.verdict("/users", Some(&token)).0, 200);
     assert_eq!(proxy.verdict("/users", None).0, 401);
+}
+
+#[test]
+fn a_policy_that_names_another_issuer_comes_with_its_keys() {
+    let scene = Scene::new();
+    let (one, other) = (Provider::start(&scene, 0), Provider::slow(&scene, 0, Duration::from_millis(500)));
+    let proxy = scene.proxy(&one.policy());
+    let (first, second) = (one.token(&scene, "users:read"), other.token(&scene, "users:read"));
+    eventually(PATIENCE, || proxy.verdict("/users", Some(&first)), |(status, _)| *status == 200);
+    assert_eq!(proxy.verdict("/users", Some(&second)), (401, "token_invalid/unknown_issuer".to_owned()));
+    std::fs::write(scene.path("policy.yaml"), other.policy()).unwrap();
+    let taken = |(status, code): &(u16, String)| {
+        assert_ne!(*status, 503, "the policy before decides until the keys are there: {code}");
+        *status == 200
+    };
+    eventually(PATIENCE, || proxy.verdict("/users", Some(&second)), taken);
+    assert_eq!(proxy.verdict("/users", Some(&first)), (401, "token_invalid/unknown_issuer".to_owned()));
 }
 
 #[test]

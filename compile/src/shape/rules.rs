@@ -47,13 +47,14 @@ pub(super) fn broken<'schema>(fields: &Fields, schema: &'schema Value) -> impl I
     })
 }
 
+/// Null is a fault of its own; here, as in CEL, it is as if the field were not there.
 fn has(fields: &Fields, name: &str) -> bool {
-    fields.contains_key(name)
+    fields.get(name).is_some_and(|value| !value.is_null())
 }
 
 /// A value of another type is a fault of its own, and taken here as what was probably meant.
 fn is_true(fields: &Fields, name: &str) -> bool {
-    fields.get(name).is_some_and(|value| *value != Value::Bool(false))
+    has(fields, name) && fields.get(name) != Some(&Value::Bool(false))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 // A certified OpenID Connect provider (oidc-provider) over HTTPS on the loopback address. A client gets RFC 9068 access
 // tokens for the resource that it names, by its credentials. `POST /test/rotate` makes a new signing key; with `?overlap`
-// the one before stays published.
+// the one before stays published. Every answer comes DELAY milliseconds late.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
@@ -50,7 +50,7 @@ const server = createServer(tls, (request, response) => {
     answer = provider(issuer());
     return response.writeHead(204).end();
   }
-  return answer(request, response);
+  setTimeout(() => answer(request, response), Number(process.env.DELAY ?? 0));
 });
 const issuer = () => `https://localhost:${server.address().port}`;
 

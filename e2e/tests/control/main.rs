@@ -8,9 +8,11 @@
     reason = "a helper of tests that cannot go on has failed its test"
 )]
 
+mod bounds;
 mod cases;
 mod columns;
-
+mod full;
 mod helpers;
 mod objects;
 mod scene;
+mod size;

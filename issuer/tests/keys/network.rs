@@ -249,7 +249,7 @@ pub(crate) async fn until(
     holds: impl Fn(&Known) -> bool,
 ) -> Known {
     let wait = known.wait_for(|known| known.get(id).is_some_and(&holds));
-    let known = tokio::time::timeout(Duration::from_hours(1), wait).await.expect("it never came").unwrap();
+    let known = tokio::time::timeout(Duration::from_hours(1), wait).await.unwrap().unwrap();
     known[id].clone()
 }
 

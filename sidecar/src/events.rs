@@ -136,7 +136,10 @@ impl Record {
     }
 
     pub(crate) fn denied(&self, head: &Parts, reason: Reason) {
-        self.outcome.set((Effect::Deny, Some(reason)));
+        let (before, _) = self.outcome.replace((Effect::Deny, Some(reason)));
+        if before == Effect::Deny {
+            return;
+        }
         let Events { denials, port, clock, .. } = &*self.events;
         denials.note(Denial::new(*clock, *port, head, reason, self.rule.get()));
     }

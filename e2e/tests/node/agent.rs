@@ -14,10 +14,11 @@ async fn files_are_there_first_and_are_renewed() -> anyhow::Result<()> {
         let first = caller.files().await?;
         ensure!(first["certificate"].is_string() && first["ca"].is_string() && first["key"] == true, "{first}");
         // A new agent is a new key with a new certificate, which the application picks up without being told.
-        scene.kill("caller", &["/doorward-sidecar", "agent"]).await?;
+        scene.renew_caller().await?;
         eventually(PATIENCE, "a new certificate", async || {
             let now = caller.files().await?;
-            ensure!(now["certificate"] != first["certificate"], "the same");
+            ensure!(now["certificate"].is_string() && now["certificate"] != first["certificate"], "{now}");
+            ensure!(now["ca"] == first["ca"] && now["key"] == true, "{now}");
             Ok(())
         })
         .await

@@ -166,7 +166,7 @@ async fn rotate(scene: &Scene<'_>, caller: &Caller, name: &str) -> anyhow::Resul
     }))
     .await?;
     // Agents learn of it with their next certificate, which is due within the 30 days that it is told before it signs.
-    scene.kill("caller", &["/doorward-sidecar", "agent"]).await?;
+    scene.renew_caller().await?;
     let body = certificate.lines().nth(1).context("a certificate in PEM")?.to_owned();
     eventually(PATIENCE, "callers know the next CA", async || {
         let files = caller.files().await?;

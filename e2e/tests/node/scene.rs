@@ -187,22 +187,32 @@ impl Scene<'_> {
         .await
     }
 
-    /// Kills the process of a container of a pod, as the kernel does when memory is short. The tests share the machine's processes.
-    pub(crate) async fn kill(&self, app: &str, words: &[&str]) -> anyhow::Result<()> {
+    /// The process of a container of a pod, as a folder of /proc: the tests share the machine's processes.
+    pub(crate) async fn process(&self, app: &str, words: &[&str]) -> anyhow::Result<PathBuf> {
         let uid = self.pod(app, "{.metadata.uid}").await?;
         let command: String = words.iter().flat_map(|word| [*word, "\0"]).collect();
-        let is_it = |process: &Path| {
-            let is = |file: &str, check: &dyn Fn(&str) -> bool| {
-                std::fs::read_to_string(process.join(file)).is_ok_and(|text| check(&text))
-            };
-            is("cmdline", &|text| text == command)
-                && is("cgroup", &|text| text.contains(&uid) || text.contains(&uid.replace('-', "_")))
-        };
+        let reads = |process: &Path, file: &str| std::fs::read_to_string(process.join(file)).unwrap_or_default();
         let processes = std::fs::read_dir("/proc")?.flatten().map(|entry| entry.path());
-        let found: Vec<PathBuf> = processes.filter(|process| is_it(process)).collect();
+        let mut found: Vec<PathBuf> = processes
+            .filter(|process| reads(process, "cmdline") == command && reads(process, "cgroup").contains(&uid))
+            .collect();
         ensure!(found.len() == 1, "{words:?}: {found:?}");
-        let process = found[0].file_name().and_then(|name| name.to_str()).context("a number")?;
-        run("kill", &["-KILL", process]).await.map(drop)
+        found.pop().context("a process")
+    }
+
+    /// Kills the process of a container, as the kernel does when memory is short.
+    pub(crate) async fn kill(&self, app: &str, words: &[&str]) -> anyhow::Result<()> {
+        let process = self.process(app, words).await?;
+        let number = process.file_name().and_then(|name| name.to_str()).context("a number")?;
+        run("kill", &["-KILL", number]).await.map(drop)
+    }
+
+    /// Lets the caller's agent fetch a new certificate before its time: its files are gone when it starts again.
+    pub(crate) async fn renew_caller(&self) -> anyhow::Result<()> {
+        let agent = ["/doorward-sidecar", "agent"];
+        let process = self.process("caller", &agent).await?;
+        std::fs::remove_file(process.join("root/var/run/doorward/client/ca.crt"))?;
+        self.kill("caller", &agent).await
     }
 
     /// The lines that the pods of an application logged, those in JSON.

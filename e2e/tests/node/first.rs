@@ -53,7 +53,7 @@ pub(crate) async fn every_way_in(scene: &Scene<'_>) -> anyhow::Result<()> {
             (Some(&plain), true, "/admin", "403"),
             (Some(&admin), true, "/admin", "200"),
             (None, true, "/public/hello", "200"),
-            (None, true, "/elsewhere", "404"),
+            (None, true, "/elsewhere", "403"),
         ];
         let input = |token: Option<&String>, certificate: bool, path: &str, scheme: &str, number: usize| {
             let mut headers = json!({"x-nonce": format!("{way}-{number}")});

@@ -132,7 +132,11 @@ async fn check_version(client: &Client) -> anyhow::Result<()> {
 }
 
 fn start_authority(args: &Args, client: &Client, mut group: watch::Receiver<Group>) -> Arc<Authority> {
-    let authority = Authority::new(service_names(&args.service, &args.namespace).to_vec());
+    let mut names = service_names(&args.service, &args.namespace).to_vec();
+    // Outside a cluster sidecars know the operator by another name.
+    let url = args.url().parse::<http::Uri>().ok();
+    names.extend(url.and_then(|url| url.host().map(str::to_owned)).filter(|host| !names.contains(host)));
+    let authority = Authority::new(names);
     let (secret, source) = match &args.ca_secret {
         Some(name) => (name.as_str(), ca::Source::Given),
         None => (CA, ca::Source::BuiltIn),

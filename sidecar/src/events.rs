@@ -141,6 +141,11 @@ impl Record {
         denials.note(Denial::new(*clock, *port, head, reason, self.rule.get()));
     }
 
+    /// It was let pass, and has lost its ground since: the log tells, `/debug/decisions` lists refused requests alone.
+    pub(crate) fn revoked(&self, reason: Reason) {
+        self.outcome.set((Effect::Deny, Some(reason)));
+    }
+
     pub(crate) fn failed(&self, reason: Reason) {
         self.outcome.set((Effect::Error, Some(reason)));
     }

@@ -314,7 +314,7 @@ impl Body for Outgoing {
         if let From::App(download) = &self.from
             && let Some(refusal) = download.progress.ended.get()
         {
-            self.turn.record.revoked(refusal.reason);
+            self.turn.record.denied(download.progress.opened().head(), refusal.reason);
         }
         polled
     }

@@ -136,14 +136,12 @@ impl Record {
     }
 
     pub(crate) fn denied(&self, head: &Parts, reason: Reason) {
-        self.outcome.set((Effect::Deny, Some(reason)));
+        let (before, _) = self.outcome.replace((Effect::Deny, Some(reason)));
+        if before == Effect::Deny {
+            return;
+        }
         let Events { denials, port, clock, .. } = &*self.events;
         denials.note(Denial::new(*clock, *port, head, reason, self.rule.get()));
-    }
-
-    /// It was let pass, and has lost its ground since: the log tells, `/debug/decisions` lists refused requests alone.
-    pub(crate) fn revoked(&self, reason: Reason) {
-        self.outcome.set((Effect::Deny, Some(reason)));
     }
 
     pub(crate) fn failed(&self, reason: Reason) {

@@ -236,7 +236,7 @@ enum Course {
 fn unanswered(reason: Reason, progress: &Progress, record: &Record) -> Refusal {
     match progress.ended(Instant::now()) {
         Some(refusal) if refusal.reason == reason => {
-            record.revoked(reason);
+            record.denied(progress.opened().head(), reason);
             refusal.clone()
         }
         _ => {

@@ -17,6 +17,11 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// Its head as it came.
+    pub(crate) fn head(&self) -> &Parts {
+        &self.head
+    }
+
     /// Whether it would be let pass now: by its token, its peer and the policy in force. How long ago the login or the token
     /// was made counts for the opening only.
     pub(crate) fn still_allowed(&self) -> Result<(), Refusal> {

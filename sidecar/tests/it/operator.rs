@@ -170,7 +170,8 @@ async fn changes_are_in_force_and_reported_and_a_deleted_policy_denies() {
     let last = applied(3000, 12, &only("/v12/**"));
     pod.operator.reported("the last is reported", |report| report.applied.contains(&last)).await;
     pod.operator.send("{\"type\":\"absent\",\"port\":3000}\n");
-    eventually("it denies", || async { client.get("/v12/a", &[]).await.code() == "not_configured" }).await;
+    eventually("it denies", || async { client.get("/v12/a", &[]).await.status == 503 }).await;
+    assert_eq!(client.get("/v12/a", &[]).await.code(), "not_configured");
     assert_eq!(sidecar.probe("/readyz").await.0, 503);
     let none = Applied { port: 3000, generation: 0, revision: String::new(), error: None };
     pod.operator.reported("that nothing is there", |report| report.applied.contains(&none)).await;

@@ -263,7 +263,8 @@ impl Scene {
         {
             set(name, value);
         }
-        (set("iat", json!(now)), set("exp", json!(now + 600)));
+        set("iat", json!(now));
+        set("exp", json!(now + 600));
         let other = URL_SAFE_NO_PAD.encode([7; 32]);
         match name {
             "of b" => drop(set("iss", json!("https://b.example"))),

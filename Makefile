@@ -1,9 +1,9 @@
 # The only entry points; CI calls `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format generate
+.PHONY: help demo test unit lint format generate advisories fuzz cluster-up cluster-down
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: ## the whole idea on this machine, with commands to paste
 	@cargo run --locked --quiet --package cli -- demo
@@ -18,9 +18,26 @@ lint: ## formatting and lints
 	@cargo fmt --all --check
 	@cargo clippy --locked --workspace --all-targets -- -D warnings
 
+advisories: ## known faults of the dependencies; needs the network
+	@.ci/install
+	@cargo deny --locked fetch db || { echo "NOT CHECKED: the database of advisories cannot be reached (advisories.db-urls in deny.toml)" >&2; exit 1; }
+	@cargo deny --locked check --disable-fetch advisories
+
+fuzz: ## hostile bytes for TIME seconds a target, 60 without it; needs a nightly compiler
+	@.ci/fuzz $(or $(TIME),60)
+
 format: ## formats all code
 	@cargo fmt --all
 
 generate: ## writes again what is generated and committed
 	@cargo run --locked --quiet --package cli -- generate crds > target/crds.yaml
 	@mv target/crds.yaml crds/doorward.dev_apiauthpolicies.yaml
+
+e2e-control: ## the tests against a real API server; with KUBECONFIG against that one
+	@e2e/control
+
+cluster-up: ## a real Kubernetes of one node, apart from the machine's network
+	@e2e/cluster/cluster up node
+
+cluster-down: ## ends it and removes all of it
+	@e2e/cluster/cluster down

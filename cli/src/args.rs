@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::explain::{self, Judge, PeerInput, Request, answer_lines, named_cas};
+use crate::issuers::{self, IssuerArgs};
 use crate::load::{self, Refused};
 use crate::output::{Exit, Format, write_diagnostics, write_json};
-use crate::{check, demo, generate, run, snapshot, test, token};
+use crate::{check, demo, generate, inject, run, snapshot, test, token};
 
 /// Access control for any application in Kubernetes, from one object: check, explain, test and run its policies.
 #[derive(Debug, clap::Parser)]
@@ -32,6 +33,8 @@ enum Command {
     Test(test::Args),
     /// Write the snapshot that `doorward-sidecar --snapshot` runs from
     Compile(snapshot::Args),
+    /// Write what the webhook makes of the pods in a manifest
+    Inject(inject::Args),
     /// Write the CRD, its JSON Schema, or a completion script
     Generate(generate::Args),
     /// Make a token with a development key
@@ -80,6 +83,11 @@ struct ExplainArgs {
     /// The time of the request in RFC 3339; now without it
     #[arg(long, value_name = "TIME")]
     at: Option<jiff::Timestamp>,
+    /// Fetch the keys of issuers whose keys are not in the files
+    #[arg(long)]
+    fetch: bool,
+    #[command(flatten)]
+    issuers: IssuerArgs,
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -96,6 +104,7 @@ pub fn execute(cli: Cli) -> Exit {
         Command::Explain(args) => run_explain(args, &mut out),
         Command::Test(args) => test::run(&args, &mut out),
         Command::Compile(args) => snapshot::run(&args, &mut out),
+        Command::Inject(args) => inject::run(&args, &mut out),
         Command::Generate(args) => generate::run(&args, &mut out),
         Command::Token(args) => token::run(&args, &mut out),
     };
@@ -121,7 +130,11 @@ fn report(error: &anyhow::Error) -> Exit {
 }
 
 fn run_explain(args: ExplainArgs, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let (policies, warnings) = load::load_usable(&args.files)?;
+    let (mut policies, warnings) = load::load_usable(&args.files, &args.issuers.compile_settings())?;
+    if args.fetch {
+        issuers::fetch(&mut policies, args.issuers.fetch_settings())?;
+    }
+    issuers::warn_of_missing(&policies, &mut std::io::stderr())?;
     let judge = Judge::new(policies, &named_cas(&args.client_ca)?)?;
     write_diagnostics(&mut std::io::stderr(), &warnings)?;
     let Some(requests) = &args.requests else {

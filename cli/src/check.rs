@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use crate::issuers::{self, IssuerArgs};
 use crate::load;
 use crate::output::{Exit, Format, write_diagnostics, write_json};
 
@@ -17,6 +18,8 @@ pub struct Args {
     /// More files
     #[arg(value_name = "FILE")]
     more: Vec<PathBuf>,
+    #[command(flatten)]
+    issuers: IssuerArgs,
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -29,7 +32,7 @@ pub struct Args {
 pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
     let files: Vec<PathBuf> = args.files.into_iter().chain(args.more).collect();
     anyhow::ensure!(!files.is_empty(), "give a file: `doorward check policy.yaml`");
-    let loaded = load::load(&files)?;
+    let loaded = load::load(&files, &args.issuers.compile_settings())?;
     let refused = loaded.is_refused();
     let nothing = loaded.policies.is_empty() && loaded.diagnostics.is_empty();
     match args.output {
@@ -39,6 +42,7 @@ pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
                 "ok": !refused && !nothing,
                 "policies": loaded.policies.iter().map(|policy| json!({
                     "namespace": policy.body.policy.namespace, "name": policy.body.policy.name, "rules": policy.body.rules.len(),
+                    "fetched": issuers::described(policy).map(|(name, from)| json!({"issuer": name, "from": from})).collect::<Vec<_>>(),
                 })).collect::<Vec<_>>(),
                 "diagnostics": loaded.diagnostics,
                 "skipped": loaded.skipped,
@@ -49,6 +53,9 @@ pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
             for policy in &loaded.policies {
                 let name = &policy.body.policy;
                 writeln!(out, "{}/{}: accepted, {} rules", name.namespace, name.name, policy.body.rules.len())?;
+                for (issuer, from) in issuers::described(policy) {
+                    writeln!(out, "  keys of `{issuer}` are fetched at run time: {from}")?;
+                }
             }
             for skipped in &loaded.skipped {
                 writeln!(out, "skipped: {skipped}")?;

@@ -13,8 +13,9 @@ use anyhow::Context as _;
 use sidecar::{Running, Settings, State};
 
 use crate::dev::App;
+use crate::issuers::IssuerArgs;
 use crate::output::Exit;
-use crate::run::{self, Fingerprint, Source, StopSignal, server_certificate};
+use crate::run::{self, Enforcer, Fingerprint, Source, StopSignal, server_certificate};
 use setup::Folder;
 use steps::steps;
 
@@ -50,18 +51,21 @@ pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
     let folder = Folder::create(policy.as_deref().unwrap_or(POLICY))?;
     let app = App::start()?;
     let upstream = args.upstream.unwrap_or(app.address);
-    let state = Arc::new(State::new());
-    let source =
-        Source { files: vec![folder.path("policy.yaml"), folder.path("login-keys.yaml")], cas: folder.built_in_ca() };
+    let enforcer = Arc::new(Enforcer::start(Arc::new(State::new()), fetching())?);
+    let source = Source {
+        files: vec![folder.path("policy.yaml"), folder.path("login-keys.yaml")],
+        cas: folder.built_in_ca(),
+        issuers: IssuerArgs::default(),
+    };
     let seen = Fingerprint::of(&source);
-    source.apply(&state, &mut std::io::stderr())?;
-    let running = listen(args.listen, upstream, &folder, &state)?;
+    source.apply(&enforcer, &mut std::io::stderr())?;
+    let running = listen(args.listen, upstream, &folder, enforcer.state())?;
     let exit = if args.check {
         check::run(&steps(running.address.port()), &folder, &app, out)?
     } else {
         let stop = StopSignal::listen()?;
         tell(out, &folder, running.address)?;
-        let watching = run::watch(source, seen, Arc::clone(&state));
+        let watching = run::watch(source, seen, enforcer);
         stop.wait();
         watching.stop();
         writeln!(out, "\nstopped; {} is removed", folder.root().display())?;
@@ -69,6 +73,11 @@ pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
     };
     running.stop();
     Ok(exit)
+}
+
+/// The demo's own policy fetches nothing; a policy that is edited may, from this machine too.
+fn fetching() -> issuer::Settings {
+    issuer::Settings { loopback: true, ..issuer::Settings::default() }
 }
 
 /// Starts the proxy, on any free port where the preferred one is taken.

@@ -209,16 +209,11 @@ impl Authenticate for Witness<'_> {
 /// # Errors
 /// Where a pair has no name, or its file no certificate.
 pub fn named_cas(pairs: &[String]) -> anyhow::Result<NamedCas> {
-    use rustls_pki_types::pem::PemObject;
     let mut named = NamedCas::new();
     for pair in pairs {
         let (name, file) = pair.split_once('=').ok_or_else(|| anyhow!("`{pair}` is no NAME=FILE"))?;
-        let pem = crate::load::read(file.as_ref())?;
-        let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-        let certificates = certificates
-            .ok()
-            .filter(|found| !found.is_empty())
-            .with_context(|| format!("`{file}` holds no certificate in PEM"))?;
+        let text = crate::load::read(file.as_ref())?;
+        let certificates = crate::pem::certificates(&text).with_context(|| format!("`{file}`"))?;
         named.entry(name.to_owned()).or_default().extend(certificates);
     }
     Ok(named)

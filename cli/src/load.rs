@@ -47,11 +47,7 @@ impl std::error::Error for Refused {}
 ///
 /// # Errors
 /// Where a file cannot be read. What is wrong with its contents stands in the diagnostics.
-pub fn load(files: &[PathBuf]) -> anyhow::Result<Loaded> {
-    load_with(files, &Settings::default())
-}
-
-fn load_with(files: &[PathBuf], settings: &Settings) -> anyhow::Result<Loaded> {
+pub fn load(files: &[PathBuf], settings: &Settings) -> anyhow::Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut documents = Vec::new();
     for file in files {
@@ -81,16 +77,8 @@ fn load_with(files: &[PathBuf], settings: &Settings) -> anyhow::Result<Loaded> {
 ///
 /// # Errors
 /// Where a file cannot be read, holds no policy, or a policy is refused ([`Refused`]).
-pub fn load_usable(files: &[PathBuf]) -> anyhow::Result<(Vec<Compiled>, Vec<Diagnostic>)> {
-    load_usable_with(files, &Settings::default())
-}
-
-/// As [`load_usable`], with other settings than the operator's defaults.
-///
-/// # Errors
-/// As [`load_usable`].
-pub fn load_usable_with(files: &[PathBuf], settings: &Settings) -> anyhow::Result<(Vec<Compiled>, Vec<Diagnostic>)> {
-    let loaded = load_with(files, settings)?;
+pub fn load_usable(files: &[PathBuf], settings: &Settings) -> anyhow::Result<(Vec<Compiled>, Vec<Diagnostic>)> {
+    let loaded = load(files, settings)?;
     if loaded.is_refused() {
         return Err(Refused(loaded.diagnostics).into());
     }

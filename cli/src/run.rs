@@ -1,26 +1,31 @@
 //! `doorward run`: the proxy from policy files, without Kubernetes.
 
+mod keys;
 mod watch;
 
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use policy::wire::TlsMode;
+use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sidecar::{Limits, ServerCertificate, Settings, State};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::dev::{DevCa, Names};
 use crate::explain::{NamedCas, named_cas};
+use crate::issuers::{self, IssuerArgs};
 use crate::load;
 use crate::output::{Exit, write_diagnostics};
+use crate::pem::certificates;
 use crate::snapshot;
 
+pub use keys::{Enforcer, Prepared};
 pub use watch::{Fingerprint, watch};
 
 /// What `run` is given.
@@ -47,6 +52,11 @@ pub struct Args {
     /// Threads that serve; as many as there are CPUs without it
     #[arg(long, value_name = "N")]
     workers: Option<std::num::NonZeroUsize>,
+    #[command(flatten)]
+    issuers: IssuerArgs,
+    /// How long fetched keys are used when they cannot be fetched again; without end without it
+    #[arg(long, value_name = "DURATION", value_parser = issuers::duration)]
+    keys_max_stale: Option<Duration>,
 }
 
 /// Policy files and what they are read with.
@@ -56,6 +66,8 @@ pub struct Source {
     pub files: Vec<PathBuf>,
     /// Certificates for CAs that no file holds.
     pub cas: NamedCas,
+    /// Networks beside the public internet, and this machine, in which keys may be fetched.
+    pub issuers: IssuerArgs,
 }
 
 impl Source {
@@ -63,9 +75,9 @@ impl Source {
     ///
     /// # Errors
     /// Where a file cannot be read, the policy is refused, or there is not exactly one. What was in force stays.
-    pub fn apply(&self, state: &State, out: &mut impl Write) -> anyhow::Result<TlsMode> {
-        let settings = compile::Settings { loopback_issuers: true, ..compile::Settings::default() };
-        let (policies, warnings) = load::load_usable_with(&self.files, &settings)?;
+    pub fn apply(&self, enforcer: &Enforcer, out: &mut impl Write) -> anyhow::Result<TlsMode> {
+        let settings = compile::Settings { loopback_issuers: true, ..self.issuers.compile_settings() };
+        let (policies, warnings) = load::load_usable(&self.files, &settings)?;
         write_diagnostics(out, &warnings)?;
         let [policy] = policies.as_slice() else {
             let names: Vec<_> = policies.iter().map(|policy| policy.body.policy.name.as_str()).collect();
@@ -82,9 +94,12 @@ impl Source {
                 "the policy has no built-in CA `{name}`: --client-ca gives the certificates of that one alone"
             );
         }
-        let built_in_ca = built_in.and_then(|name| self.cas.get(name)).map_or(&[][..], Vec::as_slice);
-        let snapshot = snapshot::of(&policies)?;
-        state.apply(&snapshot, built_in_ca).context("the policy cannot be put in force")?;
+        let prepared = Prepared {
+            snapshot: snapshot::of(&policies)?,
+            sources: policy.sources.clone(),
+            built_in_ca: built_in.and_then(|name| self.cas.get(name)).cloned().unwrap_or_default(),
+        };
+        enforcer.put_in_force(prepared).context("the policy cannot be put in force")?;
         Ok(policy.body.tls.mode)
     }
 }
@@ -94,10 +109,11 @@ impl Source {
 /// # Errors
 /// Where the policy is refused at the start, or an address cannot be had.
 pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let source = Source { files: args.files, cas: named_cas(&args.client_ca)? };
-    let state = Arc::new(State::new());
+    let fetching = issuer::Settings { loopback: true, max_stale: args.keys_max_stale, ..args.issuers.fetch_settings() };
+    let source = Source { files: args.files, cas: named_cas(&args.client_ca)?, issuers: args.issuers };
+    let enforcer = Arc::new(Enforcer::start(Arc::new(State::new()), fetching)?);
     let seen = Fingerprint::of(&source);
-    let plaintext = source.apply(&state, &mut std::io::stderr())? == TlsMode::Plaintext;
+    let plaintext = source.apply(&enforcer, &mut std::io::stderr())? == TlsMode::Plaintext;
     let certificate = match (&args.cert, &args.key) {
         (Some(cert), Some(key)) => server_certificate(&load::read(cert)?, &load::read(key)?)?,
         _ => {
@@ -115,7 +131,7 @@ pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
     }
     settings.limits = Limits::of_this_process(settings.workers);
     let stop = StopSignal::listen()?;
-    let running = sidecar::start(settings, Arc::clone(&state))?;
+    let running = sidecar::start(settings, Arc::clone(enforcer.state()))?;
     let scheme = if plaintext { "http" } else { "https" };
     writeln!(
         out,
@@ -123,7 +139,7 @@ pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
         running.address, args.upstream
     )?;
     out.flush()?;
-    let watching = watch(source, seen, state);
+    let watching = watch(source, seen, enforcer);
     stop.wait();
     watching.stop();
     running.stop();
@@ -168,13 +184,4 @@ impl StopSignal {
             }
         });
     }
-}
-
-/// The certificates of a PEM text.
-///
-/// # Errors
-/// Where it holds none.
-pub fn certificates(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    found.ok().filter(|found| !found.is_empty()).context("no certificate in PEM")
 }

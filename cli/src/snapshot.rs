@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use compile::Compiled;
 use policy::wire::{FORMAT, RulesetMessage, Snapshot};
 
+use crate::issuers::{self, IssuerArgs};
 use crate::load;
 use crate::output::{Exit, write_diagnostics};
 
@@ -19,6 +20,11 @@ pub struct Args {
     /// Where the snapshot goes, replaced at once and whole; standard output without it
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Fetch the keys of issuers whose keys are not in the files
+    #[arg(long)]
+    fetch: bool,
+    #[command(flatten)]
+    issuers: IssuerArgs,
 }
 
 /// Runs the command.
@@ -26,8 +32,12 @@ pub struct Args {
 /// # Errors
 /// Where a file cannot be read or written, or a policy is refused.
 pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let (policies, warnings) = load::load_usable(&args.files)?;
+    let (mut policies, warnings) = load::load_usable(&args.files, &args.issuers.compile_settings())?;
     write_diagnostics(&mut std::io::stderr(), &warnings)?;
+    if args.fetch {
+        issuers::fetch(&mut policies, args.issuers.fetch_settings())?;
+    }
+    issuers::warn_of_missing(&policies, &mut std::io::stderr())?;
     let bytes = serde_json::to_vec(&of(&policies)?)?;
     match &args.output {
         Some(path) => replace(path, &bytes)?,
@@ -51,7 +61,12 @@ pub fn of(policies: &[Compiled]) -> anyhow::Result<Snapshot> {
             anyhow::bail!("two policies for one port: a snapshot is for one pod");
         }
         snapshot.rulesets.push(RulesetMessage::new(port, policy.generation, &policy.body)?);
-        snapshot.keys.extend(policy.keys.iter().cloned());
+        for keys in &policy.keys {
+            // Policies may share a set that was fetched.
+            if !snapshot.keys.iter().any(|other| other.id == keys.id) {
+                snapshot.keys.push(keys.clone());
+            }
+        }
     }
     Ok(snapshot)
 }

@@ -340,3 +340,40 @@ fn run_takes_changes_and_keeps_the_last_good_policy() {
     assert!(Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap().success());
     assert!(running.wait().unwrap().success());
 }
+
+const FETCHED: &str = "keys: {jwksURL: 'https://10.96.0.7/jwks'}";
+
+#[test]
+fn keys_that_are_fetched_are_told_and_their_place_must_be_allowed() {
+    let workspace = Workspace::new();
+    workspace.write("fetched.yaml", &POLICY.replace("keys: {configMapName: login, key: jwks.json}", FETCHED));
+    let refused = workspace.run(&["check", "fetched.yaml"]);
+    let text = stdout(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{text}");
+    assert!(text.contains("error[forbidden_address]: spec.issuers[0].keys.jwksURL"), "{text}");
+    assert!(text.contains("--issuer-allow-network 10.96.0.7/32"), "{text}");
+    let allowed = ["--issuer-allow-network", "10.96.0.0/12"];
+    let accepted = workspace.run(&[&["check", "fetched.yaml", "-o", "json"][..], &allowed].concat());
+    let json: Value = serde_json::from_slice(&accepted.stdout).unwrap();
+    assert_eq!(json["policies"][0]["fetched"], json!([{"issuer": "main", "from": "https://10.96.0.7/jwks"}]));
+    let without = workspace.run(&[&["compile", "-f", "fetched.yaml"][..], &allowed].concat());
+    assert!(without.status.success() && stderr(&without).contains("issuer `main` are missing"), "{}", stderr(&without));
+    let snapshot: Value = serde_json::from_slice(&without.stdout).unwrap();
+    assert_eq!(snapshot["keys"], json!([]));
+}
+
+#[test]
+fn settings_of_issuers_are_read_strictly() {
+    let workspace = Workspace::new();
+    let run = ["run", "-f", "policy.yaml", "-f", "keys.yaml", "--upstream", "127.0.0.1:1"];
+    for (flag, value, wanted) in [
+        ("--issuer-allow-network", "10.0.0.1/8", "write `10.0.0.0/8`"),
+        ("--issuer-allow-network", "everywhere", "write a network"),
+        ("--keys-max-stale", "1 day", "write a number and one unit"),
+        ("--keys-max-stale", "10", "write a number and one unit"),
+    ] {
+        let refused = workspace.run(&[&run[..], &[flag, value]].concat());
+        assert_eq!(refused.status.code(), Some(2), "{flag} {value}");
+        assert!(stderr(&refused).contains(wanted), "{flag} {value}: {}", stderr(&refused));
+    }
+}

@@ -84,11 +84,30 @@ fn every_source_file_is_declared() {
 /// Who may know whom; see ARCHITECTURE.md. A crate cannot name what it does not depend on.
 #[test]
 fn dependencies_point_the_right_way() {
-    let forbidden: [(&str, &[&str]); 4] = [
-        ("crds", &["policy", "compile", "sidecar", "cli", "tokio", "hyper"]),
-        ("policy", &["crds", "compile", "sidecar", "cli", "tokio", "hyper", "kube", "tracing", "log"]),
-        ("compile", &["sidecar", "cli", "tokio", "hyper"]),
-        ("sidecar", &["crds", "compile", "cli", "kube", "kube-core", "k8s-openapi", "serde_yaml", "serde-saphyr"]),
+    let forbidden: [(&str, &[&str]); 6] = [
+        ("crds", &["policy", "compile", "issuer", "sidecar", "operator", "cli", "tokio", "hyper"]),
+        (
+            "policy",
+            &["crds", "compile", "issuer", "sidecar", "operator", "cli", "tokio", "hyper", "kube", "tracing", "log"],
+        ),
+        ("compile", &["issuer", "sidecar", "operator", "cli", "tokio", "hyper"]),
+        ("issuer", &["crds", "compile", "sidecar", "operator", "cli", "kube", "kube-core", "k8s-openapi"]),
+        (
+            "sidecar",
+            &[
+                "crds",
+                "compile",
+                "issuer",
+                "operator",
+                "cli",
+                "kube",
+                "kube-core",
+                "k8s-openapi",
+                "serde_yaml",
+                "serde-saphyr",
+            ],
+        ),
+        ("operator", &["sidecar", "cli"]),
     ];
     for (crate_name, names) in forbidden {
         let (everything, own) = (dependencies(crate_name, None), dependencies(crate_name, Some(1)));
@@ -102,6 +121,20 @@ fn dependencies_point_the_right_way() {
     assert!(everything.contains("aws-lc-rs"));
     for second_provider in ["ring", "openssl", "native-tls", "rsa"] {
         assert!(!everything.contains(second_provider), "a second provider of cryptography: `{second_provider}`");
+    }
+}
+
+/// `unsafe` is forbidden, and panics are denied, once for all; a crate that does not take these lints would go without.
+#[test]
+fn every_crate_takes_the_lints_of_the_workspace() {
+    let manifests = files("Cargo.toml");
+    let (_, workspace) = manifests.iter().find(|(path, _)| path == Path::new("Cargo.toml")).unwrap();
+    assert!(workspace.contains("\nunsafe_code = \"forbid\"\n"));
+    for member in
+        workspace.lines().find_map(|line| line.strip_prefix("members = ")).unwrap().split('"').skip(1).step_by(2)
+    {
+        let (_, text) = manifests.iter().find(|(path, _)| *path == Path::new(member).join("Cargo.toml")).unwrap();
+        assert!(text.contains("\n[lints]\nworkspace = true\n"), "{member}: add `[lints] workspace = true`");
     }
 }
 

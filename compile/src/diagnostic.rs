@@ -173,6 +173,10 @@ codes! {
     SharedAnchor = "shared_anchor",
     /// An issuer that is not https.
     InsecureIssuer = "insecure_issuer",
+    /// A text is no URL from which keys can be fetched.
+    BadUrl = "bad_url",
+    /// An address that the settings do not let anybody connect to.
+    ForbiddenAddress = "forbidden_address",
     /// Two issuers have one identifier.
     DuplicateIssuer = "duplicate_issuer",
     /// A JSON Web Key Set cannot be used.

@@ -9,5 +9,5 @@ mod selector;
 pub mod shape;
 pub mod source;
 
-pub use lower::{Compiled, ConfigMaps, DEFAULT_NAMESPACE, Settings, compile};
+pub use lower::{Compiled, ConfigMaps, DEFAULT_NAMESPACE, Settings, compile, config_maps_of, duration, network};
 pub use selector::selects;

@@ -12,9 +12,11 @@ mod sink;
 mod tls;
 mod units;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{ApiAuthPolicy, IntOrString};
+use ipnet::IpNet;
+use policy::keys::KeySource;
 use policy::ruleset::Ruleset;
 use policy::wire::{Body, KeysMessage, Mode, PathOptions, PolicyName};
 use serde_json::Value;
@@ -24,18 +26,22 @@ use crate::shape;
 use crate::source::Document;
 use sink::Sink;
 
+pub use units::{duration, network};
+
 /// What the operator's settings decide for every policy.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The SPIFFE trust domain of the built-in CA.
     pub trust_domain: String,
-    /// Whether issuers on this machine may be `http:`, as only `doorward run` lets them.
+    /// Whether issuers may be on this machine, and `http:` there, as only `doorward run` lets them.
     pub loopback_issuers: bool,
+    /// Networks beside the public internet in which keys may be fetched.
+    pub allowed_networks: Vec<IpNet>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { trust_domain: "cluster.local".to_owned(), loopback_issuers: false }
+        Self { trust_domain: "cluster.local".to_owned(), loopback_issuers: false, allowed_networks: Vec::new() }
     }
 }
 
@@ -63,6 +69,24 @@ impl ConfigMaps {
     }
 }
 
+/// The names of the ConfigMaps that a policy refers to, in its own namespace, whether or not it can be used otherwise.
+#[must_use]
+pub fn config_maps_of(object: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let mut open: Vec<&Value> = object.get("spec").into_iter().collect();
+    while let Some(node) = open.pop() {
+        match node {
+            Value::Object(fields) => {
+                names.extend(fields.get("configMapName").and_then(Value::as_str).map(str::to_owned));
+                open.extend(fields.values());
+            }
+            Value::Array(items) => open.extend(items),
+            _ => {}
+        }
+    }
+    names
+}
+
 /// The namespace of an object that names none, as `kubectl` takes it without a context.
 pub const DEFAULT_NAMESPACE: &str = "default";
 
@@ -77,6 +101,8 @@ pub struct Compiled {
     pub ruleset: Ruleset,
     /// The keys that are part of the policy or of ConfigMaps.
     pub keys: Vec<KeysMessage>,
+    /// Where the other keys are fetched from; each is named by its id in `body.issuers[].keys`.
+    pub sources: Vec<KeySource>,
     /// The protected port, where the policy names one.
     pub port: Option<IntOrString>,
     /// The generation of the object; 0 where it has none.
@@ -141,7 +167,7 @@ fn lower(policy: ApiAuthPolicy, config_maps: &ConfigMaps, settings: &Settings, s
     check_selector(&policy, sink);
     warn_of_migration(&policy, sink);
     let tls = tls::lower(&context, sink);
-    let (issuers, keys) = issuers::lower(&context, sink);
+    let (issuers, keys, sources) = issuers::lower(&context, sink);
     let rules = rules::lower(&context, &tls, sink);
     check_resource(&policy, sink);
     let body = Body {
@@ -172,7 +198,7 @@ fn lower(policy: ApiAuthPolicy, config_maps: &ConfigMaps, settings: &Settings, s
         }
     };
     let (port, generation) = (spec.port.clone(), policy.metadata.generation.unwrap_or(0));
-    Some(Compiled { body, ruleset, keys, port, generation, policy })
+    Some(Compiled { body, ruleset, keys, sources, port, generation, policy })
 }
 
 /// The API server takes no other names; the policy's name also stands in challenges, between quotes.

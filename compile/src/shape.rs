@@ -77,7 +77,7 @@ fn deserialize(document: &Document, found: &mut Vec<Diagnostic>) -> Option<ApiAu
     };
     let spec = serde_json::from_value(part("spec")).map_err(|error| refuse("spec", error)).ok();
     let metadata = serde_json::from_value(part("metadata")).map_err(|error| refuse("metadata", error)).ok();
-    Some(ApiAuthPolicy { metadata: metadata?, spec: spec? })
+    Some(ApiAuthPolicy { metadata: metadata?, spec: spec?, status: None })
 }
 
 /// Compares the JSON of an object with the schema of the whole object.

@@ -251,9 +251,9 @@ fn what_must_be_there_is_missed_where_it_should_stand() {
             "p.yaml:7:5: error[missing_field]: spec.tls.mode: `mode` is missing; write one of `Mutual`, `Optional`, `Permissive`, `Plaintext`",
         ),
         (
-            "    keys: {inline: '{\"keys\":[]}'}\n",
+            "    issuer: https://login.example.com\n",
             "",
-            "p.yaml:10:5: error[missing_field]: spec.issuers[0].keys: `keys` is missing",
+            "p.yaml:10:5: error[missing_field]: spec.issuers[0].issuer: `issuer` is missing",
         ),
         ("name: orders, ", "", "p.yaml:3:11: error[missing_field]: metadata.name: `name` is missing"),
     ] {
@@ -307,18 +307,21 @@ fn fields_that_stand_together_fit() {
             "    identity: {tenant: a, tenantValue: b}\n    audiences",
             "spec.issuers[0].identity: write tenant or tenantValue, not both",
         ),
-        (
-            inline,
-            "{inline: x, configMapName: a, key: b}",
-            "spec.issuers[0].keys: write either inline, or configMapName and key",
-        ),
-        (inline, "{configMapName: a}", "spec.issuers[0].keys: write either inline, or configMapName and key"),
-        (inline, "{inline: x, key: b}", "spec.issuers[0].keys: write either inline, or configMapName and key"),
-        (inline, "{}", "spec.issuers[0].keys: write either inline, or configMapName and key"),
+        (inline, "{inline: x, configMapName: a, key: b}", ONE_SOURCE),
+        (inline, "{inline: x, jwksURL: b}", ONE_SOURCE),
+        (inline, "{jwksURL: x, configMapName: a, key: b}", ONE_SOURCE),
+        (inline, "{configMapName: a}", BOTH),
+        (inline, "{inline: x, key: b}", BOTH),
+        (inline, "{caBundle: {configMapName: a, key: b}, inline: x}", FETCHED),
+        (inline, "{caBundle: {configMapName: a, key: b}, configMapName: a, key: b}", FETCHED),
     ] {
         only_combination(from, to, expected);
     }
 }
+
+const BOTH: &str = "spec.issuers[0].keys: write configMapName and key together";
+const ONE_SOURCE: &str = "spec.issuers[0].keys: write one of inline, configMapName with key, and jwksURL";
+const FETCHED: &str = "spec.issuers[0].keys: write caBundle only where keys are fetched: beside jwksURL, or alone";
 
 #[test]
 fn callers_and_authorities_are_whole() {
@@ -366,6 +369,9 @@ fn only_combination(from: &str, to: &str, expected: &str) {
 fn combinations_that_fit_pass() {
     for (from, to) in [
         ("{inline: '{\"keys\":[]}'}", "{configMapName: a, key: b}"),
+        ("{inline: '{\"keys\":[]}'}", "{jwksURL: a, caBundle: {configMapName: a, key: b}}"),
+        ("{inline: '{\"keys\":[]}'}", "{caBundle: {configMapName: a, key: b}}"),
+        ("    keys: {inline: '{\"keys\":[]}'}\n", ""),
         ("audiences: [orders-api]", "anyAudience: true"),
         ("identity: subject", "claim: sub"),
         ("serviceAccount: web/web", "ca: partner, dns: a.example"),

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema;
+use crate::status::ApiAuthPolicyStatus;
 use crate::{Addresses, Cors, Forward, Issuer, Limits, Paths, Rule, Tls};
 
 /// Who may call the selected pods, and how. What no rule names is refused.
@@ -19,6 +20,12 @@ use crate::{Addresses, Cors, Forward, Issuer, Limits, Paths, Rule, Tls};
     shortname = "aap",
     namespaced,
     derive = "PartialEq",
+    status = "ApiAuthPolicyStatus",
+    printcolumn(json_path = ".status.summary.mode", name = "Mode", type_ = "string"),
+    printcolumn(json_path = ".status.summary.pods", name = "Pods", type_ = "string"),
+    printcolumn(json_path = ".status.summary.issuers", name = "Issuers", type_ = "string"),
+    printcolumn(json_path = ".status.conditions[?(@.type==\"Accepted\")].status", name = "Accepted", type_ = "string"),
+    printcolumn(json_path = ".metadata.creationTimestamp", name = "Age", type_ = "date"),
     doc = "ApiAuthPolicy says who may call the pods that it selects, in its own namespace."
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::schema;
+use crate::tls::ConfigMapKey;
 
 /// An issuer of tokens (JWT), the checks that its tokens must pass, and where identity stands in them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,8 +31,10 @@ pub struct Issuer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub any_audience: Option<bool>,
 
-    /// Where the issuer's public keys come from: exactly one source.
-    pub keys: IssuerKeys,
+    /// Where the issuer's public keys come from. Default: they are fetched from where the issuer's OpenID Connect discovery
+    /// document says, and fetched again as they change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<IssuerKeys>,
 
     /// The signature algorithms that are accepted. Default: RS256, PS256, ES256, ES384 and EdDSA.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -81,13 +84,23 @@ pub struct Issuer {
     pub identity: Option<Identity>,
 }
 
-/// Where an issuer's public keys come from: exactly one source.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Where an issuer's public keys come from: one source at most; without one they are discovered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(extend("x-kubernetes-validations" = [{
-    "rule": "has(self.inline) != has(self.configMapName) && has(self.configMapName) == has(self.key)",
-    "message": "write either inline, or configMapName and key",
-}]))]
+#[schemars(extend("minProperties" = 1, "x-kubernetes-validations" = [
+    {
+        "rule": "has(self.configMapName) == has(self.key)",
+        "message": "write configMapName and key together",
+    },
+    {
+        "rule": "!(has(self.inline) && has(self.configMapName)) && !(has(self.jwksURL) && (has(self.inline) || has(self.configMapName)))",
+        "message": "write one of inline, configMapName with key, and jwksURL",
+    },
+    {
+        "rule": "!(has(self.caBundle) && (has(self.inline) || has(self.configMapName)))",
+        "message": "write caBundle only where keys are fetched: beside jwksURL, or alone",
+    },
+]))]
 pub struct IssuerKeys {
     /// The keys themselves: a JSON Web Key Set (RFC 7517) of public keys, as a string.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,6 +116,16 @@ pub struct IssuerKeys {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub key: Option<String>,
+
+    /// The `https:` URL of the JSON Web Key Set, for an issuer without a discovery document.
+    #[serde(default, rename = "jwksURL", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub jwks_url: Option<String>,
+
+    /// The certificates, in PEM, that vouch for the server from which keys are fetched, in place of the public
+    /// authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<ConfigMapKey>,
 }
 
 /// A signature algorithm of tokens (RFC 7518, RFC 8037). Never `none`, never a shared secret.

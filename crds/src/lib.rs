@@ -12,6 +12,7 @@ mod limits;
 mod paths;
 mod rule;
 mod schema;
+mod status;
 mod tls;
 
 pub use addresses::{Addresses, TrustedProxy};
@@ -25,7 +26,8 @@ pub use limits::Limits;
 pub use paths::{EncodedSlash, PathCase, Paths};
 pub use rule::{Allow, BoundToken, Caller, ClaimRequirement, PathAttribute, Require, Rule, RuleMode};
 pub use schema::{DURATION_PATTERN, NAME_PATTERN, QUANTITY_PATTERN, manifest, spec_schema};
+pub use status::{ApiAuthPolicyStatus, IssuerStatus, LISTED_PODS, PodCounts, ReplicaStatus, Summary};
 pub use tls::{ClientCa, ConfigMapKey, Tls, TlsMode, TlsVersion};
 
-pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

@@ -46,7 +46,9 @@ pub fn spec_schema() -> &'static Value {
 }
 
 /// Makes the API server keep what it would drop before anyone can refuse it: unknown fields are kept beside the
-/// declared ones, and null is no value. Defaults are ours to apply, so that an object reads as it was written.
+/// declared ones, and so is null, which it drops where it is neither declared nor in a list. Nobody may take it for a
+/// value: `scopes: null` would be a rule that asks for less. Defaults are ours to apply, so that an object reads as it
+/// was written.
 fn keep_what_was_written(node: &mut Value) {
     let Some(node) = node.as_object_mut() else { return };
     node.remove("nullable");
@@ -55,14 +57,30 @@ fn keep_what_was_written(node: &mut Value) {
         // Line breaks of the source mean nothing to `kubectl explain`, which wraps by itself.
         *description = description.replace('\n', " ");
     }
+    // Of these the API server says that they are missing, once it has dropped null.
+    let required = node.get("required").cloned().unwrap_or_default();
+    let required: Vec<&str> = required.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if let Some(properties) = node.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.values_mut().for_each(keep_what_was_written);
+        for (name, property) in properties {
+            keep_what_was_written(property);
+            if !required.contains(&name.as_str()) {
+                keep_null(property);
+            }
+        }
         node.insert("x-kubernetes-preserve-unknown-fields".into(), true.into());
     }
-    for child in ["items", "additionalProperties"] {
-        if let Some(child) = node.get_mut(child) {
-            keep_what_was_written(child);
-        }
+    if let Some(entries) = node.get_mut("items") {
+        keep_what_was_written(entries);
+    }
+    if let Some(values) = node.get_mut("additionalProperties") {
+        keep_what_was_written(values);
+        keep_null(values);
+    }
+}
+
+fn keep_null(node: &mut Value) {
+    if let Some(node) = node.as_object_mut() {
+        node.insert("nullable".into(), true.into());
     }
 }
 
@@ -76,6 +94,11 @@ pub(crate) fn each(max_length: u32, description: &'static str) -> impl FnMut(&mu
 /// Makes a list of named things a map: two entries of one name are refused, and server-side apply merges by name.
 pub(crate) fn map_by_name(list: &mut Schema) {
     merge(list, "", json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}));
+}
+
+/// Makes the list of conditions a map by `type`, as Kubernetes' own objects have it.
+pub(crate) fn map_by_type(list: &mut Schema) {
+    merge(list, "", json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}));
 }
 
 /// Bounds a port: a number of a port, or the name of a container port (RFC 6335).

@@ -65,6 +65,8 @@ pub struct Seen {
     pub streams: usize,
     /// What it reported last; none before its first report.
     pub report: Option<Arc<Report>>,
+    /// Whether its sidecar reads no format that the operator serves; it runs what it got last.
+    pub outdated: bool,
 }
 
 /// What every pod should run, and what it reported.
@@ -101,6 +103,7 @@ impl Hub {
         let mut pods = self.pods();
         let entry = pods.entry(pod.clone()).or_default();
         entry.seen.streams += 1;
+        entry.seen.outdated = false;
         let desired = entry.desired.subscribe();
         drop(pods);
         self.reported.notify_one();
@@ -136,16 +139,28 @@ impl Hub {
         true
     }
 
-    /// What is known of every pod with an open stream.
+    /// Notes that a pod's sidecar reads no format that the operator serves: it gets no stream. Forgotten when it opens one,
+    /// or when the pod is gone.
+    pub fn outdated(&self, pod: &PodId) {
+        let mut pods = self.pods();
+        let Some(entry) = pods.get_mut(pod) else { return };
+        let changed = !std::mem::replace(&mut entry.seen.outdated, true);
+        drop(pods);
+        if changed {
+            self.reported.notify_one();
+        }
+    }
+
+    /// What is known of every pod with an open stream, and of those that are outdated.
     pub fn seen(&self) -> BTreeMap<PodId, Seen> {
         let pods = self.pods();
         pods.iter()
-            .filter(|(_, entry)| entry.seen.streams > 0)
+            .filter(|(_, entry)| entry.seen.streams > 0 || entry.seen.outdated)
             .map(|(pod, entry)| (pod.clone(), entry.seen.clone()))
             .collect()
     }
 
-    /// Waits until a report came, or a stream opened or closed, since the last time.
+    /// Waits until a report came, a stream opened or closed, or a pod was found outdated, since the last time.
     pub async fn reported(&self) {
         self.reported.notified().await;
     }

@@ -5,7 +5,7 @@ mod anchor;
 mod names;
 mod revocation;
 
-pub use anchor::{AnchorFault, check_anchor, public_key};
+pub use anchor::{AnchorFault, check_anchor, is_sound_key, public_key};
 pub use names::{identify, service_account};
 pub use revocation::{CrlFault, check_crl};
 
@@ -168,6 +168,24 @@ pub fn end_of(chain: &[CertificateDer]) -> Option<Duration> {
         u64::try_from(parsed.validity().not_after.timestamp()).ok().map(Duration::from_secs)
     };
     chain.iter().map(end).collect::<Option<Vec<_>>>()?.into_iter().min()
+}
+
+/// From when until when a certificate is valid, both counted from 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// Its `notBefore`.
+    pub begin: Duration,
+    /// Its `notAfter`.
+    pub end: Duration,
+}
+
+/// How long a certificate is valid; none where it cannot be read.
+#[must_use]
+pub fn life_of(certificate: &CertificateDer) -> Option<Life> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let since_1970 = |seconds| u64::try_from(seconds).ok().map(Duration::from_secs);
+    let validity = parsed.validity();
+    Some(Life { begin: since_1970(validity.not_before.timestamp())?, end: since_1970(validity.not_after.timestamp())? })
 }
 
 /// The identity that a certificate would prove, were it verified by `ca`: for tools that are told to believe it.

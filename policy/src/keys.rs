@@ -1,6 +1,10 @@
 //! The public keys of one issuer: which may verify what, and which are left out and why (RFC 7517, RFC 8725).
 
 mod jwk;
+mod publish;
+mod source;
+
+pub use source::KeySource;
 
 use crate::json;
 use crate::wire::Algorithm;
@@ -126,10 +130,21 @@ impl KeySet {
         self.keys.is_empty()
     }
 
+    /// The `kid` of each key that can be used.
+    pub fn ids(&self) -> impl Iterator<Item = Option<&str>> {
+        self.keys.iter().map(|key| key.id.as_deref())
+    }
+
     /// The keys that are not used.
     #[must_use]
     pub fn ignored(&self) -> &[IgnoredKey] {
         &self.ignored
+    }
+
+    /// Whether a usable key has this `kid`.
+    #[must_use]
+    pub fn knows(&self, id: &str) -> bool {
+        self.has(Some(id))
     }
 
     /// The one key for a token: by `kid`, or the only one that fits where the token names none.

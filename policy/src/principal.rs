@@ -1,28 +1,30 @@
 //! Who is calling, as far as it has been proven.
 
+use crate::listed::listed;
 use serde_json::{Map, Value};
 
-/// An attribute of an identity that a rule or a header can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Attribute {
-    /// The subject (`sub` by default).
-    Subject,
-    /// The issuer's name in the policy.
-    Issuer,
-    /// The tenant.
-    Tenant,
-    /// The scopes, a list.
-    Scopes,
-    /// The roles, a list.
-    Roles,
-    /// The groups, a list.
-    Groups,
-    /// The e-mail address, where it is verified or its issuer is trusted with it.
-    Email,
-    /// The display name.
-    Name,
-    /// The client that the token was issued to.
-    Client,
+listed! {
+    /// An attribute of an identity that a rule or a header can name.
+    pub enum Attribute {
+        /// The subject (`sub` by default).
+        Subject,
+        /// The issuer's name in the policy.
+        Issuer,
+        /// The tenant.
+        Tenant,
+        /// The scopes, a list.
+        Scopes,
+        /// The roles, a list.
+        Roles,
+        /// The groups, a list.
+        Groups,
+        /// The e-mail address, where it is verified or its issuer is trusted with it.
+        Email,
+        /// The display name.
+        Name,
+        /// The client that the token was issued to.
+        Client,
+    }
 }
 
 impl Attribute {

@@ -1,143 +1,147 @@
 //! Why a request is refused: one value for every row of the table of answers.
 
+use crate::listed::listed;
 use crate::principal::Attribute;
 
-/// Why a request is refused. Its [`code`](Reason::code) and [`detail`](Reason::detail) are stable: clients, tests and
-/// dashboards may rely on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The request is ambiguous or malformed.
-    BadRequest(BadRequest),
-    /// A token is needed and none was sent.
-    TokenMissing,
-    /// A token was sent and does not verify.
-    TokenInvalid(TokenFault),
-    /// The login behind the token is older than the rule allows (RFC 9470).
-    LoginTooOld,
-    /// The rule needs a client certificate and the connection has none.
-    CertificateMissing,
-    /// The connection is one that the present `tls` would not accept.
-    TlsMode,
-    /// The token lacks a scope.
-    InsufficientScope,
-    /// The token comes from an issuer that the rule does not name.
-    IssuerNotAllowed,
-    /// The client that the token was issued to is not listed.
-    ClientNotAllowed,
-    /// The TLS peer is none of the callers.
-    CallerNotAllowed,
-    /// The rule wants a token that is bound to the client certificate (RFC 8705).
-    CertificateBinding,
-    /// A path parameter is not the identity's attribute.
-    PathParamMismatch(Attribute),
-    /// A role or group is missing.
-    RoleMissing,
-    /// A claim has none of the wanted values.
-    ClaimMismatch,
-    /// The client's address is not allowed.
-    IpDenied,
-    /// No rule allows this host, path and method.
-    NoRule,
-    /// A rule matches only when upper and lower case are taken as equal.
-    PathCase,
-    /// Some applications would route this path as another template.
-    PathAlias,
-    /// The body is larger than `limits.body`.
-    BodyTooLarge,
-    /// The head is larger than `limits.headers`.
-    HeadersTooLarge,
-    /// The request was not complete in time.
-    RequestTimeout,
-    /// An `Expect` other than `100-continue`.
-    Expectation,
-    /// A path that is reserved for the proxy itself.
-    NotFound,
-    /// Plaintext HTTP on a port that speaks TLS.
-    Plaintext,
-    /// The keys of the issuer were never loaded.
-    KeysUnavailable,
-    /// There is no configuration for this port.
-    NotConfigured,
-    /// There is a configuration that cannot be used.
-    ConfigInvalid,
-    /// The application does not accept connections.
-    AppUnreachable,
-    /// The application closed the connection before its answer.
-    AppReset,
-    /// The application did not answer in time.
-    AppTimeout,
+listed! {
+    /// Why a request is refused. Its [`code`](Reason::code) and [`detail`](Reason::detail) are stable: clients, tests and
+    /// dashboards may rely on them.
+    pub enum Reason {
+        /// The request is ambiguous or malformed.
+        BadRequest(BadRequest),
+        /// A token is needed and none was sent.
+        TokenMissing,
+        /// A token was sent and does not verify.
+        TokenInvalid(TokenFault),
+        /// The login behind the token is older than the rule allows (RFC 9470).
+        LoginTooOld,
+        /// The rule needs a client certificate and the connection has none.
+        CertificateMissing,
+        /// The connection is one that the present `tls` would not accept.
+        TlsMode,
+        /// The token lacks a scope.
+        InsufficientScope,
+        /// The token comes from an issuer that the rule does not name.
+        IssuerNotAllowed,
+        /// The client that the token was issued to is not listed.
+        ClientNotAllowed,
+        /// The TLS peer is none of the callers.
+        CallerNotAllowed,
+        /// The rule wants a token that is bound to the client certificate (RFC 8705).
+        CertificateBinding,
+        /// A path parameter is not the identity's attribute.
+        PathParamMismatch(Attribute),
+        /// A role or group is missing.
+        RoleMissing,
+        /// A claim has none of the wanted values.
+        ClaimMismatch,
+        /// The client's address is not allowed.
+        IpDenied,
+        /// No rule allows this host, path and method.
+        NoRule,
+        /// A rule matches only when upper and lower case are taken as equal.
+        PathCase,
+        /// Some applications would route this path as another template.
+        PathAlias,
+        /// The body is larger than `limits.body`.
+        BodyTooLarge,
+        /// The head is larger than `limits.headers`.
+        HeadersTooLarge,
+        /// The request was not complete in time.
+        RequestTimeout,
+        /// An `Expect` other than `100-continue`.
+        Expectation,
+        /// A path that is reserved for the proxy itself.
+        NotFound,
+        /// Plaintext HTTP on a port that speaks TLS.
+        Plaintext,
+        /// The keys of the issuer were never loaded.
+        KeysUnavailable,
+        /// There is no configuration for this port.
+        NotConfigured,
+        /// There is a configuration that cannot be used.
+        ConfigInvalid,
+        /// The application does not accept connections.
+        AppUnreachable,
+        /// The application closed the connection before its answer.
+        AppReset,
+        /// The application did not answer in time.
+        AppTimeout,
+    }
 }
 
-/// What makes a request ambiguous or malformed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BadRequest {
-    /// A raw byte over 0x7F in the target.
-    NonAscii,
-    /// A control character, raw or encoded.
-    ControlCharacter,
-    /// A backslash, raw or encoded.
-    Backslash,
-    /// A percent sign that is not followed by two hexadecimal digits.
-    BadEscape,
-    /// Escapes that do not decode to UTF-8.
-    BadUtf8,
-    /// A `.` or `..` segment.
-    DotSegment,
-    /// An empty segment.
-    EmptySegment,
-    /// `%2F` in the path.
-    EncodedSlash,
-    /// `;` in the path, raw or encoded.
-    MatrixParameter,
-    /// An escape that would decode to another escape.
-    DoubleEscape,
-    /// A character that Unicode normalisation turns into one with a meaning in paths.
-    Confusable,
-    /// A method that is never forwarded.
-    Method,
-    /// Neither origin form nor an acceptable absolute form (RFC 9112, section 3.2).
-    TargetForm,
-    /// The target and the Host field name different authorities.
-    AuthorityMismatch,
-    /// No Host, several, or one that is no host name or address.
-    Host,
-    /// Content-Length and Transfer-Encoding that leave the length of the body open.
-    Framing,
-    /// A field value with bytes that its field must not hold.
-    Header,
-    /// More than one Authorization field.
-    SeveralCredentials,
+listed! {
+    /// What makes a request ambiguous or malformed.
+    pub enum BadRequest {
+        /// A raw byte over 0x7F in the target.
+        NonAscii,
+        /// A control character, raw or encoded.
+        ControlCharacter,
+        /// A backslash, raw or encoded.
+        Backslash,
+        /// A percent sign that is not followed by two hexadecimal digits.
+        BadEscape,
+        /// Escapes that do not decode to UTF-8.
+        BadUtf8,
+        /// A `.` or `..` segment.
+        DotSegment,
+        /// An empty segment.
+        EmptySegment,
+        /// `%2F` in the path.
+        EncodedSlash,
+        /// `;` in the path, raw or encoded.
+        MatrixParameter,
+        /// An escape that would decode to another escape.
+        DoubleEscape,
+        /// A character that Unicode normalisation turns into one with a meaning in paths.
+        Confusable,
+        /// A method that is never forwarded.
+        Method,
+        /// Neither origin form nor an acceptable absolute form (RFC 9112, section 3.2).
+        TargetForm,
+        /// The target and the Host field name different authorities.
+        AuthorityMismatch,
+        /// No Host, several, or one that is no host name or address.
+        Host,
+        /// Content-Length and Transfer-Encoding that leave the length of the body open.
+        Framing,
+        /// A field value with bytes that its field must not hold.
+        Header,
+        /// More than one Authorization field.
+        SeveralCredentials,
+    }
 }
 
-/// Why a token does not verify; of several faults the first in the documented order of checks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TokenFault {
-    /// Not a JSON Web Token in canonical form, or a claim of the wrong type.
-    Malformed,
-    /// Another kind of token: an ID, refresh or logout token, or a `typ` that is not accepted.
-    WrongType,
-    /// An algorithm that the issuer or the key does not allow.
-    WrongAlgorithm,
-    /// The `iss` is none of the policy's issuers.
-    UnknownIssuer,
-    /// No usable key of the issuer fits.
-    UnknownKey,
-    /// The signature does not verify.
-    BadSignature,
-    /// The token is for somebody else.
-    WrongAudience,
-    /// `exp` has passed.
-    TokenExpired,
-    /// `nbf` or `iat` lies in the future.
-    TokenNotYetValid,
-    /// Older than `maxTokenAge`.
-    TokenTooOld,
-    /// A required claim is missing.
-    ClaimMissing,
-    /// `cnf` asks for a proof that is not supported.
-    UnsupportedConfirmation,
-    /// The token is bound to another client certificate.
-    CertificateBinding,
+listed! {
+    /// Why a token does not verify; of several faults the first in the documented order of checks.
+    pub enum TokenFault {
+        /// Not a JSON Web Token in canonical form, or a claim of the wrong type.
+        Malformed,
+        /// Another kind of token: an ID, refresh or logout token, or a `typ` that is not accepted.
+        WrongType,
+        /// An algorithm that the issuer or the key does not allow.
+        WrongAlgorithm,
+        /// The `iss` is none of the policy's issuers.
+        UnknownIssuer,
+        /// No usable key of the issuer fits.
+        UnknownKey,
+        /// The signature does not verify.
+        BadSignature,
+        /// The token is for somebody else.
+        WrongAudience,
+        /// `exp` has passed.
+        TokenExpired,
+        /// `nbf` or `iat` lies in the future.
+        TokenNotYetValid,
+        /// Older than `maxTokenAge`.
+        TokenTooOld,
+        /// A required claim is missing.
+        ClaimMissing,
+        /// `cnf` asks for a proof that is not supported.
+        UnsupportedConfirmation,
+        /// The token is bound to another client certificate.
+        CertificateBinding,
+    }
 }
 
 impl Reason {

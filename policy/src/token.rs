@@ -16,6 +16,7 @@ use crate::principal::Identity;
 use crate::reason::TokenFault;
 use crate::ruleset::Issuer;
 use crate::time::Timestamp;
+use crate::wire::UnknownKey;
 use claims::{Confirmation, Times};
 use envelope::Envelope;
 use serde_json::{Map, Value};
@@ -71,6 +72,16 @@ pub fn verify(token: &str, issuers: &[Issuer], keys: &[Option<Arc<KeySet>>]) -> 
     let token = VerifiedToken::from_checked(envelope.claims, times, issuer, position)?;
     claims::check_required(&token.identity.claims, issuer)?;
     Ok(token.keeping(&issuer.kept_claims))
+}
+
+/// The set of keys and the `kid` that a token names: what is missing where [`verify`] found the key unknown. None where it
+/// names no issuer of these, or no key.
+#[must_use]
+pub fn named_key(token: &str, issuers: &[Issuer]) -> Option<UnknownKey> {
+    let envelope = Envelope::open(token).ok()?;
+    let name = claims::required_text(&envelope.claims, "iss").ok()?;
+    let issuer = issuers.iter().find(|issuer| *issuer.issuer == *name)?;
+    Some(UnknownKey { issuer: issuer.keys.to_string(), kid: envelope.key_id?.into() })
 }
 
 impl VerifiedToken {

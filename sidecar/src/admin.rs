@@ -1,40 +1,117 @@
 //! Probes and metrics: whether the process lives, listens, and has something to decide with, and what it did. Nothing secret,
 //! nothing that changes state.
 
+mod debug;
+
+use crate::captured::CapturedPorts;
+use crate::denials::Denials;
 use crate::drain::Drain;
 use crate::limits::{ACCEPT_PAUSE, ADMIN_BUFFER, ADMIN_CONNECTIONS, ADMIN_TIMEOUT};
 use crate::metrics::{self, Metrics};
-use crate::state::State;
+use crate::probe::Probes;
+use crate::sockets::Sockets;
+use crate::state::{State, in_full};
+use crate::tls::CurrentCertificate;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use policy::wire::{PROBE_PATH, Probe};
 use std::convert::Infallible;
+use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// What is told about.
-struct Site {
-    state: Arc<State>,
-    drain: Arc<Drain>,
-    metrics: Arc<Metrics>,
+pub(crate) struct Site {
+    pub(crate) state: Arc<State>,
+    pub(crate) drain: Arc<Drain>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sockets: Arc<Sockets>,
+    pub(crate) captured: CapturedPorts,
+    pub(crate) certificate: Arc<CurrentCertificate>,
+    pub(crate) probes: Vec<Probe>,
+    pub(crate) denials: Arc<Denials>,
 }
 
-/// Answers for ever.
-pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, drain: Arc<Drain>, metrics: Arc<Metrics>) {
-    let site = Arc::new(Site { state, drain, metrics });
-    let slots = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
+impl Site {
+    /// Why the port is not listened on that is not.
+    fn not_started(&self) -> Option<String> {
+        let fault = self.sockets.fault()?;
+        let cure = match fault.source.kind() {
+            io::ErrorKind::AddrInUse => "; under `bind` the application has to listen on 127.0.0.1 alone",
+            _ => "",
+        };
+        Some(format!("{}{cure}", in_full(&fault)))
+    }
+
+    /// Why no request should come here, where none should.
+    fn not_ready(&self) -> Option<String> {
+        if self.drain.has_begun() {
+            return Some("draining".to_owned());
+        }
+        let captured = self.captured.now();
+        let astray = self.state.ports().find(|port| !captured.contains(port));
+        self.not_started()
+            .or_else(|| astray.map(|port| format!("the traffic of port {port} is not proven to come here")))
+            .or_else(|| (!self.certificate.is_there()).then(|| "no certificate".to_owned()))
+            .or_else(|| (!self.state.is_ready()).then(|| "no policy is in force".to_owned()))
+    }
+}
+
+/// What is told where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Desk {
+    /// On all addresses: probes and metrics.
+    Admin,
+    /// On the loopback address.
+    Debug,
+}
+
+/// Answers for ever on the admin port, and on the debug port where there is one.
+pub(crate) async fn serve(admin: std::net::TcpListener, debug: Option<std::net::TcpListener>, site: Site) {
+    let patience = ADMIN_TIMEOUT + Probes::longest(&site.probes);
+    let slots = ADMIN_CONNECTIONS + 2 * site.probes.len();
+    let probes = Rc::new(Probes::new(site.probes.clone()));
+    let site = Rc::new(site);
+    let talk = |desk| {
+        let (site, probes) = (Rc::clone(&site), Rc::clone(&probes));
+        move |stream| {
+            let (site, probes) = (Rc::clone(&site), Rc::clone(&probes));
+            async move {
+                // A prober that is too slow has its answer: none.
+                let _ = timeout(patience, talk(stream, desk, site, probes)).await;
+            }
+        }
+    };
+    let debugging = async {
+        match debug {
+            Some(debug) => accept(debug, ADMIN_CONNECTIONS, talk(Desk::Debug)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::join!(accept(admin, slots, talk(Desk::Admin)), debugging);
+}
+
+async fn accept<F: Future<Output = ()> + 'static>(
+    listener: std::net::TcpListener,
+    slots: usize,
+    talk: impl Fn(TcpStream) -> F,
+) {
+    // Only a process without descriptors cannot wait for a socket, and then nothing else works either.
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    let slots = Arc::new(Semaphore::new(slots));
     while let Ok(permit) = Arc::clone(&slots).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let site = Arc::clone(&site);
+                let talking = talk(stream);
                 tokio::task::spawn_local(async move {
-                    // A prober that is too slow has its answer: none.
-                    let _ = timeout(ADMIN_TIMEOUT, talk(stream, site)).await;
+                    talking.await;
                     drop(permit);
                 });
             }
@@ -43,10 +120,12 @@ pub(crate) async fn serve(listener: TcpListener, state: Arc<State>, drain: Arc<D
     }
 }
 
-async fn talk(stream: TcpStream, site: Arc<Site>) {
-    let service = service_fn(move |request| {
-        let response = answer(&request, &site);
-        async move { Ok::<_, Infallible>(response) }
+async fn talk(stream: TcpStream, desk: Desk, site: Rc<Site>, probes: Rc<Probes>) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (site, probes) = (Rc::clone(&site), Rc::clone(&probes));
+        // Nothing of a request counts but its method and path, and nothing of it goes on.
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        async move { Ok::<_, Infallible>(answer(&method, &path, desk, &site, &probes).await) }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(ADMIN_TIMEOUT).max_buf_size(ADMIN_BUFFER).keep_alive(false);
@@ -54,21 +133,44 @@ async fn talk(stream: TcpStream, site: Arc<Site>) {
     let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
-fn answer(request: &Request<Incoming>, site: &Site) -> Response<Full<Bytes>> {
-    if let (&Method::GET | &Method::HEAD, "/metrics") = (request.method(), request.uri().path()) {
-        return metrics_of(site);
+async fn answer(method: &Method, path: &str, desk: Desk, site: &Site, probes: &Probes) -> Response<Full<Bytes>> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n".into());
     }
-    let (status, text) = match (request.method(), request.uri().path()) {
-        // The workers' sockets are bound before this thread starts.
-        (&Method::GET | &Method::HEAD, "/livez" | "/startupz") => (StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") if site.drain.has_begun() => {
-            (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-        }
-        (&Method::GET | &Method::HEAD, "/readyz") if site.state.is_ready() => (StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "no policy is in force\n"),
-        (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, "not found\n"),
-        _ => (StatusCode::METHOD_NOT_ALLOWED, "GET or HEAD\n"),
+    if desk == Desk::Debug {
+        return debug::answer(path, site);
+    }
+    if let Some(index) = path.strip_prefix(PROBE_PATH) {
+        return probe(method, index, probes).await;
+    }
+    let told = |fault: Option<String>| match fault {
+        None => plain(StatusCode::OK, "ok\n".into()),
+        Some(fault) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")),
     };
+    match path {
+        "/metrics" => metrics_of(site),
+        "/livez" => told(None),
+        "/startupz" => told(site.not_started()),
+        "/readyz" => told(site.not_ready()),
+        _ => plain(StatusCode::NOT_FOUND, "not found\n".into()),
+    }
+}
+
+/// Runs a probe of the application; its outcome is the status and nothing else.
+async fn probe(method: &Method, index: &str, probes: &Probes) -> Response<Full<Bytes>> {
+    let outcome = match index.parse() {
+        Ok(index) if *method == Method::GET => probes.outcome(index).await,
+        _ => None,
+    };
+    let status = match outcome {
+        Some(true) => StatusCode::OK,
+        Some(false) => StatusCode::SERVICE_UNAVAILABLE,
+        None => StatusCode::NOT_FOUND,
+    };
+    plain(status, String::new())
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

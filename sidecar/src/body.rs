@@ -361,7 +361,7 @@ impl Body for Outgoing {
         if let From::App(download) = &self.from
             && let Some(refusal) = download.progress.ended.get()
         {
-            self.turn.record.denied(refusal.reason);
+            self.turn.record.revoked(refusal.reason);
         }
         polled
     }

@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     waiting: Cell<usize>,
     moved: Rc<Movement>,
     ending: Ending,
+    /// Whether one of its requests waits for a key.
+    awaits_key: Cell<bool>,
     idle: Duration,
     /// From when on it takes no further request.
     old_from: Instant,
@@ -131,6 +133,11 @@ impl Connection {
         Instant::now() >= self.old_from || self.peer.ends_soon(clock)
     }
 
+    /// The one place of this connection among the requests that wait for a key; none where it is taken.
+    pub(crate) fn waits_for_key(&self) -> Option<AwaitsKey<'_>> {
+        (!self.awaits_key.replace(true)).then_some(AwaitsKey(&self.awaits_key))
+    }
+
     /// How many requests it had; none while one is under way.
     fn activity(&self) -> Option<u64> {
         (self.open.get() == 0 && (self.is_h2 || self.phase.is_between())).then_some(self.turns.get())
@@ -149,6 +156,15 @@ impl Connection {
     /// Takes no further request; what is under way ends in [`limits::CLOSING`].
     pub(crate) fn end_now(&self) {
         self.ending.ask(true);
+    }
+}
+
+/// See [`Connection::waits_for_key`].
+pub(crate) struct AwaitsKey<'a>(&'a Cell<bool>);
+
+impl Drop for AwaitsKey<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
     }
 }
 
@@ -219,6 +235,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, address: Socket
         waiting: Cell::new(0),
         moved: Rc::new(Movement { at: Cell::new(Instant::now()), phase }),
         ending: Ending::default(),
+        awaits_key: Cell::new(false),
         idle: limits.idle,
         old_from: Instant::now() + jittered(limits.age),
         slot,

@@ -10,11 +10,11 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How long a drain may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,13 +56,15 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Drain {
     stage: watch::Sender<Stage>,
+    begun: OnceLock<Instant>,
     /// Workers that may still accept a connection.
     accepting: watch::Sender<usize>,
 }
 
 impl Drain {
     pub(crate) fn new(workers: usize) -> Arc<Self> {
-        Arc::new(Self { stage: watch::Sender::new(Stage::Serving), accepting: watch::Sender::new(workers) })
+        let (stage, accepting) = (watch::Sender::new(Stage::Serving), watch::Sender::new(workers));
+        Arc::new(Self { stage, begun: OnceLock::new(), accepting })
     }
 
     /// Whether callers are to go elsewhere.
@@ -70,11 +72,33 @@ impl Drain {
         *self.stage.borrow() > Stage::Serving
     }
 
-    /// From the first sign to callers to the end of the last connection; `slots` were `all` before the first one came.
+    /// Tells callers to go elsewhere from now on.
+    pub(crate) fn begin(&self) {
+        self.begun.get_or_init(Instant::now);
+        self.advance(Stage::Leaving);
+    }
+
+    /// Waits until the drain has begun, and for as long after that as new connections are served; then none is.
+    pub(crate) async fn close(&self, delay: Duration) {
+        // The sender stands in `self`.
+        let _ = self.stage.subscribe().wait_for(|stage| *stage > Stage::Serving).await;
+        sleep_until(*self.begun.get_or_init(Instant::now) + delay).await;
+        self.advance(Stage::Closing);
+    }
+
+    fn advance(&self, to: Stage) {
+        self.stage.send_if_modified(|stage| {
+            let is_next = *stage < to;
+            *stage = to.max(*stage);
+            is_next
+        });
+    }
+
+    /// From the first sign to callers, where there was none yet, to the end of the last connection; `slots` were `all` before
+    /// the first one came.
     pub(crate) async fn run(&self, times: DrainTimes, slots: &Semaphore, all: usize) -> Drained {
-        self.stage.send_replace(Stage::Leaving);
-        sleep(times.delay).await;
-        self.stage.send_replace(Stage::Closing);
+        self.begin();
+        self.close(times.delay).await;
         let empty = async {
             // A slot that is free before its worker has stopped accepting says nothing. (Both can only fail where what they
             // wait for is gone.)
@@ -229,7 +253,7 @@ mod tests {
                 let draining = tokio::task::spawn_local(async move { shared.run(times, &slots, 3).await });
                 leaving.await.unwrap();
                 assert!(local.has_begun() && !closing.is_finished());
-                let start = tokio::time::Instant::now();
+                let start = Instant::now();
                 closing.await.unwrap();
                 assert_eq!(start.elapsed(), times.delay);
                 local.reaches(Stage::Closing).await;

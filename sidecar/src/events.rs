@@ -5,6 +5,7 @@
 
 use crate::access_log::{self, Line};
 use crate::clock::Clock;
+use crate::denials::{Denial, Denials};
 use crate::metrics::Counters;
 use http::StatusCode;
 use http::request::Parts;
@@ -69,6 +70,8 @@ impl Finished {
 pub(crate) struct Events {
     pub(crate) counters: Arc<Counters>,
     log: Option<Rc<access_log::Local>>,
+    denials: Arc<Denials>,
+    port: u16,
     clock: Clock,
 }
 
@@ -79,23 +82,35 @@ pub(crate) struct Record {
     outcome: Cell<(Effect, Option<Reason>)>,
     status: Cell<Option<StatusCode>>,
     bytes: Cell<u64>,
+    rule: Cell<Option<usize>>,
     line: RefCell<Option<Line>>,
 }
 
 impl Events {
-    pub(crate) fn new(counters: Arc<Counters>, log: Option<Rc<access_log::Local>>, clock: Clock) -> Rc<Self> {
-        Rc::new(Self { counters, log, clock })
+    /// For the requests to a port; 0 where it has no number.
+    pub(crate) fn new(
+        port: u16,
+        counters: Arc<Counters>,
+        log: Option<Rc<access_log::Local>>,
+        denials: Arc<Denials>,
+        clock: Clock,
+    ) -> Rc<Self> {
+        Rc::new(Self { counters, log, denials, port, clock })
     }
 
     /// A request begins.
     pub(crate) fn begin(self: &Rc<Self>, head: &Parts, id: &str, client: IpAddr) -> Record {
-        let line = self.log.as_ref().map(|log| log.begin(self.clock.now(), head, id, client));
+        let mut line = self.log.as_ref().map(|log| log.begin(self.clock.now(), head, id, client));
+        if let Some(line) = line.as_mut().filter(|_| self.port != 0) {
+            line.port(self.port);
+        }
         Record {
             events: Rc::clone(self),
             started: Instant::now(),
             outcome: Cell::new((Effect::Allow, None)),
             status: Cell::new(None),
             bytes: Cell::new(0),
+            rule: Cell::new(None),
             line: RefCell::new(line),
         }
     }
@@ -109,21 +124,25 @@ impl Record {
         }
     }
 
-    /// The rule that decides, where one does.
+    /// The rule that decides, where one does; a request that waited for its key is decided twice.
     pub(crate) fn by_rule(&self, rule: Option<&Rule>) {
-        if let (Some(line), Some(rule)) = (&mut *self.line.borrow_mut(), rule) {
-            line.rule(rule.index());
-        }
+        self.rule.set(rule.map(Rule::index));
     }
 
     pub(crate) fn granted(&self, granted: &Granted) {
         self.by_rule(granted.rule());
-        if let Some(refused) = granted.audited() {
-            self.outcome.set((Effect::Audit, Some(refused.reason())));
-        }
+        let audited = granted.audited().map(|refused| (Effect::Audit, Some(refused.reason())));
+        self.outcome.set(audited.unwrap_or((Effect::Allow, None)));
     }
 
-    pub(crate) fn denied(&self, reason: Reason) {
+    pub(crate) fn denied(&self, head: &Parts, reason: Reason) {
+        self.outcome.set((Effect::Deny, Some(reason)));
+        let Events { denials, port, clock, .. } = &*self.events;
+        denials.note(Denial::new(*clock, *port, head, reason, self.rule.get()));
+    }
+
+    /// It was let pass, and has lost its ground since: the log tells, `/debug/decisions` lists refused requests alone.
+    pub(crate) fn revoked(&self, reason: Reason) {
         self.outcome.set((Effect::Deny, Some(reason)));
     }
 
@@ -156,7 +175,10 @@ impl Drop for Record {
             bytes: self.bytes.get(),
         };
         self.events.counters.note(&finished);
-        if let (Some(log), Some(line)) = (&self.events.log, self.line.take()) {
+        if let (Some(log), Some(mut line)) = (&self.events.log, self.line.take()) {
+            if let Some(rule) = self.rule.get() {
+                line.rule(rule);
+            }
             log.note(line, &finished);
         }
     }

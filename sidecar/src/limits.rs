@@ -136,6 +136,8 @@ pub const TLS_BUFFER: usize = 64 * 1024;
 pub const BACKLOG: i32 = 1024;
 /// After an accept that failed (no descriptors left): long enough to cost nothing, short enough to recover at once.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Between two attempts to listen on a port that something else has: seen at once by people, and costs nothing.
+pub const REBIND_PAUSE: Duration = Duration::from_secs(1);
 /// Where every place is taken: how long a connection that proves nothing and asks for nothing is left alone. Three round trips
 /// on a bad mobile link, and what thousands of callers take to shake hands when they come at once.
 pub const CROWDED_GRACE: Duration = Duration::from_secs(1);
@@ -193,14 +195,75 @@ pub const LOG_HOST: usize = 64;
 /// Bytes of a method in the access log: the longest that is registered has 17.
 pub const LOG_METHOD: usize = 20;
 
+/// How long a request waits for a key that its issuer's set does not have: a report, one fetch and a message take less than a
+/// second, and a caller's own patience is longer.
+pub const KEY_PATIENCE: Duration = Duration::from_secs(2);
+/// How often a key may be looked for anew: as often as the operator fetches the keys of one issuer for this.
+pub const KEY_REFETCH: Duration = Duration::from_secs(10);
+/// Requests that wait for keys of one issuer at once: a burst after a rotation, and no more than made-up tokens may hold.
+pub const KEY_WAITERS: usize = 64;
+/// Sets of keys at once: 32 ports with eight issuers each.
+pub const KEY_SETS: usize = 256;
+
+/// For a connection to the operator and its TLS handshake, across the cluster.
+pub const LINK_CONNECT: Duration = Duration::from_secs(5);
+/// For the head of an answer of the operator, and once more for the rest of a short one: it asks the API server about the
+/// token first.
+pub const LINK_ANSWER: Duration = Duration::from_secs(10);
+/// The buffer of a connection to the operator (hyper's smallest is 8 KiB): a line of the stream is gathered outside.
+pub const LINK_BUFFER: usize = 64 * 1024;
+/// Fields in the head of an answer of the operator.
+pub const LINK_FIELDS: usize = 32;
+/// Bytes of the file with the service-account token; one has about 1 KiB.
+pub const TOKEN_FILE: u64 = 16 * 1024;
+/// Between two looks whether the kubelet replaced the token that is about to end.
+pub const TOKEN_LOOK: Duration = Duration::from_secs(5);
+/// Without a line for so long the stream is dead: the operator sends one at least every 15 s, and two may be late.
+pub const STREAM_SILENCE: Duration = Duration::from_secs(45);
+/// The first wait before a broken stream is opened again, doubled each time.
+pub const STREAM_RETRY: Duration = Duration::from_millis(250);
+/// The longest such wait: what an operator that comes back is away for longer.
+pub const STREAM_RETRY_MOST: Duration = Duration::from_secs(15);
+/// How long changes are gathered for one report: those of one `kubectl apply` come together.
+pub const REPORT_GATHER: Duration = Duration::from_millis(10);
+/// Between two reports: what 10,000 sidecars may send to one operator.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of a reported fault: the operator takes 1024.
+pub const REPORT_ERROR: usize = 1024;
+/// Connections that are tried for one report when they lead to another replica: of two, one in 256 reports is late.
+pub const REPORT_REDIALS: usize = 8;
+/// The first wait before a certificate is asked for again, doubled each time.
+pub const CERTIFICATE_RETRY: Duration = Duration::from_millis(250);
+/// The longest such wait: a third of a certificate's life of 24 h has room for 480 attempts.
+pub const CERTIFICATE_RETRY_MOST: Duration = Duration::from_mins(1);
+/// Bytes of the answer with a certificate: chain and bundle have below 2 KiB each certificate.
+pub const CERTIFICATE_ANSWER: usize = 64 * 1024;
+/// How often a folder with a certificate is looked at: the kubelet itself needs up to a minute for a Secret.
+pub const CERTIFICATE_CHECK: Duration = Duration::from_secs(1);
+/// Bytes of the file that proves the capture: 32 ports.
+pub const CAPTURED_BYTES: u64 = 4096;
+/// For the conversation of `drain` with the sidecar beside it.
+pub const DRAIN_ASK: Duration = Duration::from_secs(2);
+/// Bytes of a file on the volume: the largest message and what stands around it.
+pub const VOLUME_FILE: u64 = wire::MAX_SNAPSHOT_BYTES as u64 + 64;
+
 /// How often the snapshot file is looked at: half of what a change may take to be in force leaves room for slow disks.
 pub const FILE_CHECK: Duration = Duration::from_millis(100);
 /// Connections to the admin port at once: the kubelet and a scraper use a handful.
 pub const ADMIN_CONNECTIONS: usize = 32;
 /// Bytes of a request head on the admin port (hyper allows no less).
 pub const ADMIN_BUFFER: usize = 8192;
-/// For a whole connection to the admin port.
+/// For a whole connection to the admin port, beside the time of the longest probe.
 pub const ADMIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Requests that were refused and can be looked at.
+pub const DENIALS: usize = 100;
+/// The longest that a probe may take, whatever the pod says: the kubelet has no bound, and a run has to end.
+pub const PROBE_MOST: Duration = Duration::from_mins(10);
+/// Bytes of the head of an answer to a probe (hyper allows no less).
+pub const PROBE_BUFFER: usize = 8192;
+/// Bytes of a gRPC answer to a probe, of which seven are looked at.
+pub const PROBE_ANSWER: usize = 1024;
 
 const _: () = {
     assert!(MAX_HEADERS < H1_BUFFER, "our 431 comes before the parser's");
@@ -210,6 +273,10 @@ const _: () = {
     assert!(H2_FRAME <= H2_STREAM_WINDOW, "a frame fits its window");
     assert!(policy::token::MAX_TOKEN_BYTES < 32 * 1024, "the largest token fits a head");
     assert!(ADMIN_BUFFER >= 8192, "hyper's minimum");
+    assert!(LINK_BUFFER >= 8192, "hyper's minimum");
+    assert!(STREAM_SILENCE.as_secs() == 3 * 15, "three of the operator's pings");
+    assert!(REPORT_INTERVAL.as_secs() < KEY_PATIENCE.as_secs(), "a key is reported while requests wait for it");
+    assert!(KEY_PATIENCE.as_secs() < KEY_REFETCH.as_secs(), "nobody waits for what is not looked for");
 };
 
 #[cfg(test)]

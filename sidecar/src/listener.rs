@@ -6,7 +6,7 @@ use crate::limits::{ACCEPT_PAUSE, BACKLOG, CROWDED_CHECK};
 use crate::proxy::Worker;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -35,9 +35,29 @@ impl Drop for Slot {
     }
 }
 
-/// Binds without `SO_REUSEPORT`: no other process may take a share of the connections to a protected port.
+/// Binds without `SO_REUSEPORT`: no other process may take a share of the connections to a protected port. `[::]` takes IPv4
+/// too; where there is no IPv6 at all it is `0.0.0.0`.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let everywhere = address.is_ipv6() && address.ip().is_unspecified();
+    match listen(address, everywhere) {
+        Err(error) if everywhere && lacks_ipv6(&error) => {
+            listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()), false)
+        }
+        bound => bound,
+    }
+}
+
+/// EAFNOSUPPORT where the kernel has no IPv6, EADDRNOTAVAIL where it is switched off (ipv6(7)).
+fn lacks_ipv6(error: &io::Error) -> bool {
+    const EAFNOSUPPORT: i32 = 97;
+    error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+fn listen(address: SocketAddr, both_families: bool) -> io::Result<std::net::TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!both_families)?;
+    }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -95,6 +115,8 @@ fn take_in(worker: &Rc<Worker>, listener: TcpListener, slots: &Arc<Semaphore>) {
 
 fn serve(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
     worker.events.counters.opened.add(1);
+    // A socket of both families tells IPv4 addresses as mapped ones.
+    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
     let number = worker.connections.number();
     let slot = Slot { worker: Rc::clone(worker), number, _permit: permit };
     let task = tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, address, slot));

@@ -1,6 +1,7 @@
 //! The way of a request.
 
 mod recheck;
+mod unknown_key;
 
 pub(crate) use recheck::Opened;
 
@@ -15,6 +16,7 @@ use crate::request_id::RequestIds;
 use crate::state::{Configuration, InForce};
 use crate::tls::TlsParts;
 use crate::tokens::TokenCache;
+use crate::unknown_key::UnknownKeys;
 use crate::upstream::{Arrival, Outbound, Upstream, tunnel};
 use arc_swap::{ArcSwap, Cache};
 use bytes::Bytes;
@@ -28,6 +30,7 @@ use policy::permit::Granted;
 use policy::reason::Reason;
 use policy::request::{CanonicalRequest, RequestHead};
 use policy::ruleset::Paths;
+use policy::wire::UnknownKey;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -40,6 +43,7 @@ pub(crate) struct Worker {
     pub(crate) tls: Arc<TlsParts>,
     pub(crate) drain: Rc<drain::Local>,
     pub(crate) events: Rc<Events>,
+    unknown_keys: Arc<UnknownKeys>,
     pub(crate) connections: Registry,
     pub(crate) clock: Clock,
     /// Sees a change by comparing one pointer, without touching a counter that other threads write.
@@ -58,7 +62,7 @@ impl Worker {
         clock: Clock,
         told: Told,
     ) -> Self {
-        let Told { drain, events } = told;
+        let Told { drain, events, unknown_keys } = told;
         Self {
             seen: RefCell::new(Cache::new(Arc::clone(&state))),
             tokens: RefCell::new(TokenCache::new(limits.token_cache, Arc::clone(&events.counters))),
@@ -69,6 +73,7 @@ impl Worker {
             tls,
             drain,
             events,
+            unknown_keys,
             upstream,
             clock,
         }
@@ -86,7 +91,8 @@ impl Worker {
         let (head, body) = request.into_parts();
         let turn = connection.turn(self.events.begin(&head, &id, connection.address.ip()), &body);
         let record = &turn.record;
-        let Verdict { course, limits, browsers } = self.decide(connection, &head, &id, record);
+        let verdict = self.decide(connection, &head, &id, record);
+        let Verdict { course, limits, browsers, .. } = self.with_its_key(verdict, connection, &head, &id, record).await;
         // What the answer must tell a browser depends on one field, and the others go with the request.
         let browsers = browsers.map(|configuration| (configuration, origin_of(&head.headers)));
         let arrival = match course {
@@ -96,7 +102,7 @@ impl Worker {
                 return answer::own(own, &id, turn);
             }
             Course::Refuse(refusal) => {
-                record.denied(refusal.reason);
+                record.denied(&head, refusal.reason);
                 connection.leave_unread(body);
                 Err(refusal)
             }
@@ -159,14 +165,16 @@ impl Worker {
         let course = self.course(connection, head, id, in_force, &limits, record);
         // Shared by all threads, so it is held only where the answer needs it.
         let browsers = ruleset.has_cors().then(|| Arc::clone(configuration));
-        Verdict { course: course.unwrap_or_else(Course::Refuse), limits, browsers }
+        let unknown_key = self.tokens.borrow_mut().take_unknown();
+        Verdict { course: course.unwrap_or_else(Course::Refuse), limits, browsers, unknown_key }
     }
 
     /// Ambiguous input is told first even where no policy is in force.
     fn without_policy(&self, head: &Parts, reason: Reason) -> Verdict {
         let limits = self.limits.under(None);
         let hygiene = CanonicalRequest::read(&request_head(head), Paths::default(), &limits.size).err();
-        Verdict { course: Course::Refuse(hygiene.unwrap_or(reason).into()), limits, browsers: None }
+        let course = Course::Refuse(hygiene.unwrap_or(reason).into());
+        Verdict { course, limits, browsers: None, unknown_key: None }
     }
 
     fn course(
@@ -209,10 +217,11 @@ impl Worker {
     }
 }
 
-/// Where a worker is told that it is to end, and where it tells what it does.
+/// Where a worker is told that it is to end, and where it tells what it does and what it lacks.
 pub(crate) struct Told {
     pub(crate) drain: Rc<drain::Local>,
     pub(crate) events: Rc<Events>,
+    pub(crate) unknown_keys: Arc<UnknownKeys>,
 }
 
 /// What was decided, and what the rest of the way needs to know.
@@ -221,6 +230,8 @@ struct Verdict {
     limits: InForceLimits,
     /// The configuration whose `cors` the answer must tell, where it has one.
     browsers: Option<Arc<Configuration>>,
+    /// The key that the token names, where the issuer's set does not have it.
+    unknown_key: Option<UnknownKey>,
 }
 
 /// What becomes of a request.
@@ -234,7 +245,7 @@ enum Course {
 fn unanswered(reason: Reason, progress: &Progress, record: &Record) -> Refusal {
     match progress.ended(Instant::now()) {
         Some(refusal) if refusal.reason == reason => {
-            record.denied(reason);
+            record.revoked(reason);
             refusal.clone()
         }
         _ => {

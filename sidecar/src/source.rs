@@ -1,3 +1,5 @@
 //! Where configuration comes from.
 
 pub mod file;
+pub mod operator;
+pub mod volume;

@@ -1,38 +1,45 @@
-//! What is in force: one value, replaced as a whole, loaded once by every request.
+//! What is in force: one value a port, replaced as a whole, loaded once by every request.
 
 mod client_cas;
+mod error;
+mod in_force;
+mod port;
+mod shared;
 
 pub use client_cas::ClientCas;
+pub use error::ApplyError;
+pub use in_force::InForce;
 
+use crate::unknown_key::{Refetch, UnknownKeys};
 use arc_swap::ArcSwap;
-use policy::certificate::CertificateFault;
-use policy::keys::{KeySet, KeySetFault};
 use policy::reason::Reason;
-use policy::ruleset::{Ruleset, RulesetError};
-use policy::wire::{FORMAT, KeysMessage, Snapshot, TlsMode, WireError};
+use policy::wire::{Applied, FORMAT, KeysMessage, RulesetMessage, Snapshot, WireError};
+use port::Port;
 use rustls_pki_types::CertificateDer;
+use shared::Shared;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What every request is decided with.
 #[derive(Debug)]
 pub struct State {
-    current: Arc<ArcSwap<Configuration>>,
-    fault: Mutex<Option<String>>,
+    ports: Box<[Port]>,
+    /// Locked by whoever replaces anything, so that two never do at once.
+    shared: Mutex<Shared>,
+    unknown_keys: Arc<UnknownKeys>,
     applied: AtomicU64,
     refused: AtomicU64,
-    generation: AtomicU64,
 }
 
 /// What happened to a state, in figures.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Told {
-    /// Snapshots that were put in force.
+    /// What was received and put in force.
     pub(crate) applied: u64,
-    /// Snapshots that could not be read or used.
+    /// What was received and could not be read or used.
     pub(crate) refused: u64,
-    /// Of the policy in force; 0 without one.
-    pub(crate) generation: u64,
+    /// For each port the generation of the policy in force; 0 without one.
+    pub(crate) generations: Vec<(u16, u64)>,
 }
 
 /// What there is to decide with.
@@ -42,89 +49,52 @@ pub enum Configuration {
     Missing,
     /// Something was received that cannot be used, and nothing before it.
     Invalid,
+    /// No policy selects the port, or none does any more.
+    Absent,
     /// A policy.
     InForce(Box<InForce>),
 }
 
-/// A policy with all that it refers to.
-#[derive(Debug)]
-pub struct InForce {
-    /// The rules.
-    pub ruleset: Ruleset,
-    /// The keys of each of its issuers; none where they were never loaded.
-    pub keys: Vec<Option<Arc<KeySet>>>,
-    /// Who vouches for client certificates.
-    pub client_cas: Arc<ClientCas>,
-    /// The revisions of rules and keys: where they are equal, a token that verified once verifies again.
-    pub revision: Box<str>,
-}
-
-/// Why a snapshot cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ApplyError {
-    /// It cannot be read, or its revisions do not fit.
-    #[error(transparent)]
-    Wire(#[from] WireError),
-    /// Its rules make no ruleset.
-    #[error("the ruleset cannot be used")]
-    Ruleset(#[from] RulesetError),
-    /// It protects no port.
-    #[error("no ruleset in it")]
-    NoRuleset,
-    /// It protects several ports, and this proxy has one.
-    #[error("{0} rulesets in it, and there is one port: compile the policies of one port alone")]
-    SeveralRulesets(usize),
-    /// Two sets of keys of one id.
-    #[error("two sets of keys for `{0}`")]
-    SameKeys(String),
-    /// A set of keys that is none.
-    #[error("the keys of `{id}` cannot be used")]
-    Keys {
-        /// What the ruleset calls the set.
-        id: String,
-        /// What is wrong with it.
-        source: KeySetFault,
-    },
-    /// A CA whose certificates cannot be used.
-    #[error("CA `{name}` cannot be used")]
-    ClientCa {
-        /// Its name in the policy.
-        name: String,
-        /// What is wrong with it.
-        source: CertificateFault,
-    },
-    /// Client certificates are demanded and nobody can vouch for one.
-    #[error(
-        "`tls.mode: Mutual`, and no certificate of any client CA is there: give the built-in CA's with `--client-ca`"
-    )]
-    NoClientCa,
-}
-
 impl State {
-    /// A state in which nothing was received: every request is refused.
+    /// A state of one port, whatever its number, in which nothing was received: every request is refused.
     #[must_use]
     #[expect(
         clippy::new_without_default,
         reason = "a default that denies everything is a decision, to be read where it is made"
     )]
     pub fn new() -> Self {
-        let current = Arc::new(ArcSwap::from_pointee(Configuration::Missing));
-        let (applied, refused, generation) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self { current, fault: Mutex::new(None), applied, refused, generation }
+        Self::for_ports(&[0])
     }
 
-    /// Puts a snapshot in force, or leaves everything as it was.
+    /// A state of several ports in which nothing was received: every request is refused.
+    #[must_use]
+    pub fn for_ports(numbers: &[u16]) -> Self {
+        Self {
+            ports: numbers.iter().copied().map(Port::new).collect(),
+            shared: Mutex::default(),
+            unknown_keys: Arc::default(),
+            applied: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// Puts a snapshot in force, or leaves everything as it was. A state of one port takes a ruleset of any; a state of
+    /// several takes a ruleset for each, and a port without one refuses every request from then on.
     ///
     /// # Errors
     /// Where anything in the snapshot cannot be used; the fault stays visible in [`fault`](Self::fault).
     pub fn apply(&self, snapshot: &Snapshot, built_in_ca: &[CertificateDer<'static>]) -> Result<(), ApplyError> {
-        match self.build(snapshot, built_in_ca) {
-            Ok(in_force) => {
-                self.current.store(Arc::new(Configuration::InForce(Box::new(in_force))));
-                self.set_fault(None);
-                let generation = snapshot.rulesets.first().and_then(|ruleset| u64::try_from(ruleset.generation).ok());
-                self.generation.store(generation.unwrap_or(0), Ordering::Relaxed);
-                self.applied.fetch_add(1, Ordering::Relaxed);
+        let mut shared = self.lock();
+        match self.read(snapshot, built_in_ca) {
+            Ok((new, policies)) => {
+                *shared = new;
+                for (port, policy) in policies {
+                    match policy {
+                        Some(policy) => port.put(policy),
+                        None => port.clear(),
+                    };
+                }
+                self.took();
                 Ok(())
             }
             Err(error) => {
@@ -134,80 +104,208 @@ impl State {
         }
     }
 
+    /// Puts a ruleset in force on its port, or leaves everything as it was; false where it was in force already.
+    ///
+    /// # Errors
+    /// Where it cannot be used; the fault stays visible until something that can be used comes for the port.
+    pub fn apply_ruleset(&self, message: &RulesetMessage) -> Result<bool, ApplyError> {
+        let shared = self.lock();
+        let port = self.port(message.port).ok_or(ApplyError::UnknownPort(message.port))?;
+        match port.read(message, &shared) {
+            Ok(policy) => {
+                let changed = port.put(policy);
+                self.took();
+                Ok(changed)
+            }
+            Err(error) => {
+                port.note_fault(in_full(&error));
+                port.invalidate();
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                Err(error)
+            }
+        }
+    }
+
+    /// Refuses every request to a port: no policy selects it. False where it was so already.
+    ///
+    /// # Errors
+    /// Where there is no such port.
+    pub fn apply_absent(&self, port: u16) -> Result<bool, ApplyError> {
+        let _shared = self.lock();
+        let changed = self.port(port).ok_or(ApplyError::UnknownPort(port))?.clear();
+        self.took();
+        Ok(changed)
+    }
+
+    /// Replaces a set of keys for all policies that name it; false where it is the same.
+    ///
+    /// # Errors
+    /// Where it cannot be used; the keys before stay.
+    pub fn apply_keys(&self, message: &KeysMessage) -> Result<bool, ApplyError> {
+        let mut shared = self.lock();
+        // Told by whoever received it, not on the ports: a fault of keys says nothing about what is in force there.
+        let changed = shared.replace(message, |id| self.names_keys(id)).inspect_err(|_| {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        })?;
+        for port in self.ports_of(&message.id) {
+            port.renewed(&shared)?.map(|policy| port.swap(policy));
+        }
+        self.took();
+        Ok(changed)
+    }
+
+    /// Replaces the certificates of the built-in CA for the policies of all ports.
+    ///
+    /// # Errors
+    /// The first reason why a policy cannot be used with them; all keep the ones before.
+    pub fn trust(&self, built_in_ca: &[CertificateDer<'static>]) -> Result<(), ApplyError> {
+        let mut shared = self.lock();
+        let mut new = shared.clone();
+        new.built_in_ca = built_in_ca.to_vec();
+        let renewed = self.ports.iter().map(|port| port.renewed(&new)).collect::<Result<Vec<_>, _>>()?;
+        *shared = new;
+        for (port, policy) in self.ports.iter().zip(renewed) {
+            policy.map(|policy| port.swap(policy));
+        }
+        Ok(())
+    }
+
+    /// Forgets the keys that no policy in force names.
+    pub fn forget_unused_keys(&self) {
+        self.lock().retain(|id| self.names_keys(id));
+    }
+
+    /// Whether a policy in force names a set of keys.
+    #[must_use]
+    pub fn names_keys(&self, id: &str) -> bool {
+        self.ports_of(id).next().is_some()
+    }
+
     /// Notes that what was received cannot be used; what is in force stays, and where nothing is, requests are refused as
     /// `config_invalid`.
     pub fn refuse(&self, error: &dyn std::error::Error) {
         self.note_fault(error);
-        if matches!(**self.current.load(), Configuration::Missing) {
-            self.current.store(Arc::new(Configuration::Invalid));
-        }
+        self.ports.iter().for_each(Port::invalidate);
     }
 
     /// Notes why nothing was received; what is in force stays, and where nothing is, requests are refused as
     /// `not_configured`.
     pub fn note_fault(&self, error: &dyn std::error::Error) {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        self.set_fault(Some(in_full(error)));
+        self.ports.iter().for_each(|port| port.note_fault(in_full(error)));
     }
 
-    /// Whether a policy is in force.
+    /// Notes that something for one port cannot be used, which stays as it is.
+    pub fn note_fault_of(&self, port: u16, error: &dyn std::error::Error) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        if let Some(port) = self.port(port) {
+            port.note_fault(in_full(error));
+        }
+    }
+
+    /// Whether a policy is in force on every port.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        matches!(**self.current.load(), Configuration::InForce(_))
+        self.ports.iter().all(Port::is_ready)
     }
 
-    /// What is wrong with what was received last, where something is.
+    /// What is wrong with what was received last, where something is, on the first port where it is.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ports.iter().find_map(Port::fault)
+    }
+
+    /// What is in force on each port that ever got something.
+    #[must_use]
+    pub fn status(&self) -> Vec<Applied> {
+        self.ports.iter().filter_map(Port::applied).collect()
+    }
+
+    /// The ports.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        self.ports.iter().map(|port| port.number)
+    }
+
+    /// Names who can have keys fetched anew when a token names one that no set has; without it such tokens are refused at
+    /// once. To be named once, before the proxy starts.
+    pub fn refetch_with(&self, refetch: Arc<dyn Refetch>) {
+        self.unknown_keys.refetch_with(refetch);
     }
 
     pub(crate) fn told(&self) -> Told {
-        let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        Told { applied: of(&self.applied), refused: of(&self.refused), generation: of(&self.generation) }
+        let generation = |port: &Port| {
+            let current = port.current.load();
+            let generation = current.in_force().map_or(0, |in_force| in_force.generation);
+            (port.number, u64::try_from(generation).unwrap_or(0))
+        };
+        Told {
+            applied: self.applied.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            generations: self.ports.iter().map(generation).collect(),
+        }
     }
 
-    pub(crate) fn current(&self) -> &Arc<ArcSwap<Configuration>> {
-        &self.current
+    pub(crate) fn current(&self, port: u16) -> Option<&Arc<ArcSwap<Configuration>>> {
+        self.port(port).map(|port| &port.current)
     }
 
-    fn set_fault(&self, fault: Option<String>) {
-        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    pub(crate) fn unknown_keys(&self) -> &Arc<UnknownKeys> {
+        &self.unknown_keys
     }
 
-    fn build(&self, snapshot: &Snapshot, built_in_ca: &[CertificateDer<'static>]) -> Result<InForce, ApplyError> {
+    fn port(&self, number: u16) -> Option<&Port> {
+        self.ports.iter().find(|port| port.number == number)
+    }
+
+    fn ports_of(&self, keys: &str) -> impl Iterator<Item = &Port> {
+        self.ports.iter().filter(move |port| port.current.load().in_force().is_ok_and(|policy| policy.names_keys(keys)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something was put in force: who waits for a key looks again.
+    fn took(&self) {
+        self.applied.fetch_add(1, Ordering::Relaxed);
+        self.unknown_keys.wake();
+    }
+
+    /// What a snapshot comes to on every port.
+    fn read(
+        &self,
+        snapshot: &Snapshot,
+        built_in_ca: &[CertificateDer<'static>],
+    ) -> Result<(Shared, Vec<OfPort<'_>>), ApplyError> {
         if snapshot.format != FORMAT {
             return Err(WireError::Format(snapshot.format).into());
         }
-        let message = match &snapshot.rulesets[..] {
-            [] => return Err(ApplyError::NoRuleset),
-            [one] => one,
-            several => return Err(ApplyError::SeveralRulesets(several.len())),
+        let shared = Shared::of_snapshot(&snapshot.keys, built_in_ca)?;
+        let policies = match (&*self.ports, &snapshot.rulesets[..]) {
+            (_, []) => return Err(ApplyError::NoRuleset),
+            ([port], [message]) => vec![(port, Some(port.read(message, &shared)?))],
+            ([_], several) => return Err(ApplyError::SeveralRulesets(several.len())),
+            (ports, messages) => {
+                if let Some(stray) = messages.iter().find(|message| self.port(message.port).is_none()) {
+                    return Err(ApplyError::UnknownPort(stray.port));
+                }
+                let of_port = |port| read_for(port, messages, &shared).map(|policy| (port, policy));
+                ports.iter().map(of_port).collect::<Result<_, _>>()?
+            }
         };
-        let ruleset = Ruleset::new(&message.body()?)?;
-        let sets = key_sets(&snapshot.keys)?;
-        let of_issuer = |id: &str| sets.iter().find(|(message, _)| message.id == id).map(|(_, set)| Arc::clone(set));
-        let keys = ruleset.issuers().iter().map(|issuer| of_issuer(issuer.keys())).collect();
-        let client_cas = self.client_cas(&ruleset, built_in_ca)?;
-        let revisions = snapshot.keys.iter().flat_map(|keys| [keys.id.as_str(), keys.revision.as_str()]);
-        let revision = std::iter::once(message.revision.as_str()).chain(revisions).collect::<Vec<_>>().join(" ").into();
-        Ok(InForce { ruleset, keys, client_cas, revision })
+        Ok((shared, policies))
     }
+}
 
-    /// The CAs of a ruleset: the very value that is in force where they are equal, so that live connections see no change.
-    fn client_cas(
-        &self,
-        ruleset: &Ruleset,
-        built_in_ca: &[CertificateDer<'static>],
-    ) -> Result<Arc<ClientCas>, ApplyError> {
-        let cas = ClientCas::new(ruleset.tls(), built_in_ca)?;
-        if ruleset.tls().mode == TlsMode::Mutual && cas.is_empty() {
-            return Err(ApplyError::NoClientCa);
-        }
-        match &**self.current.load() {
-            Configuration::InForce(old) if old.client_cas.is_same(&cas) => Ok(Arc::clone(&old.client_cas)),
-            _ => Ok(Arc::new(cas)),
-        }
+/// A port with what a snapshot puts in force there.
+type OfPort<'a> = (&'a Port, Option<InForce>);
+
+/// What the rulesets of a snapshot come to on one port.
+fn read_for(port: &Port, messages: &[RulesetMessage], shared: &Shared) -> Result<Option<InForce>, ApplyError> {
+    let mut own = messages.iter().filter(|message| message.port == port.number);
+    match (own.next(), own.next()) {
+        (_, Some(_)) => Err(ApplyError::SamePort(port.number)),
+        (message, None) => message.map(|message| port.read(message, shared)).transpose(),
     }
 }
 
@@ -218,24 +316,11 @@ impl Configuration {
     /// Why every request is refused, where there is none.
     pub fn in_force(&self) -> Result<&InForce, Reason> {
         match self {
-            Self::Missing => Err(Reason::NotConfigured),
+            Self::Missing | Self::Absent => Err(Reason::NotConfigured),
             Self::Invalid => Err(Reason::ConfigInvalid),
             Self::InForce(in_force) => Ok(in_force),
         }
     }
-}
-
-fn key_sets(messages: &[KeysMessage]) -> Result<Vec<(&KeysMessage, Arc<KeySet>)>, ApplyError> {
-    let mut sets: Vec<(&KeysMessage, Arc<KeySet>)> = Vec::with_capacity(messages.len());
-    for message in messages {
-        if sets.iter().any(|(other, _)| other.id == message.id) {
-            return Err(ApplyError::SameKeys(message.id.clone()));
-        }
-        let set = KeySet::parse(message.jwks()?.as_bytes())
-            .map_err(|source| ApplyError::Keys { id: message.id.clone(), source })?;
-        sets.push((message, Arc::new(set)));
-    }
-    Ok(sets)
 }
 
 /// An error with everything behind it, in one line.

@@ -4,18 +4,18 @@
 //! itself proved, so which CA vouched is never found out a second time.
 
 mod certificate;
+mod folder;
 mod verifier;
 
-pub use certificate::{CertificateError, ServerCertificate, certificates_in};
+pub use certificate::{CertificateError, CurrentCertificate, ServerCertificate, certificates_in};
+pub use folder::CertificateFolder;
 pub(crate) use verifier::{Demand, PeerVerifier};
 
 use crate::clock::Clock;
 use crate::state::{ClientCas, InForce};
-use arc_swap::ArcSwap;
 use policy::wire::{TlsMode, TlsVersion};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::server::NoServerSessionStorage;
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 use std::sync::Arc;
 
@@ -41,12 +41,8 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
 }
 
 impl TlsParts {
-    pub(crate) fn new(certificate: CertifiedKey, clock: Clock) -> Self {
-        Self {
-            provider: provider(),
-            certificate: Arc::new(CurrentCertificate(ArcSwap::from_pointee(certificate))),
-            clock,
-        }
+    pub(crate) fn new(certificate: Arc<CurrentCertificate>, clock: Clock) -> Self {
+        Self { provider: provider(), certificate, clock }
     }
 
     /// The configuration for one connection. Without a policy no certificate is asked for: every request is refused, and a
@@ -83,15 +79,5 @@ impl TlsParts {
         config.max_early_data_size = 0;
         config.alpn_protocols = vec![H2.to_vec(), H1.to_vec()];
         Ok((config, verifier))
-    }
-}
-
-/// The certificate that callers see; replaced as a whole.
-#[derive(Debug)]
-struct CurrentCertificate(ArcSwap<CertifiedKey>);
-
-impl ResolvesServerCert for CurrentCertificate {
-    fn resolve(&self, _: ClientHello) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
     }
 }

@@ -6,7 +6,10 @@
 use crate::metrics::Counters;
 use crate::state::InForce;
 use policy::decide::Authenticate;
-use policy::token::{Unproven, VerifiedToken};
+use policy::reason::TokenFault;
+use policy::ruleset::Ruleset;
+use policy::token::{Unproven, VerifiedToken, named_key};
+use policy::wire::UnknownKey;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +24,8 @@ pub(crate) struct TokenCache {
     /// Oldest first; one that was used since it came to the front gets a second turn.
     turns: VecDeque<Rc<str>>,
     revision: Box<str>,
+    /// The key that the token looked at last names, where the set does not have it.
+    unknown: Option<UnknownKey>,
     bytes: usize,
     capacity: usize,
     counters: Arc<Counters>,
@@ -34,7 +39,8 @@ struct Entry {
 
 impl TokenCache {
     pub(crate) fn new(capacity: usize, counters: Arc<Counters>) -> Self {
-        Self { entries: HashMap::new(), turns: VecDeque::new(), revision: Box::default(), bytes: 0, capacity, counters }
+        let (entries, turns) = (HashMap::new(), VecDeque::new());
+        Self { entries, turns, revision: Box::default(), unknown: None, bytes: 0, capacity, counters }
     }
 
     /// A verifier for what is in force, with this cache before it.
@@ -45,6 +51,11 @@ impl TokenCache {
             self.tell_size();
         }
         CachedVerifier { cache: self, in_force }
+    }
+
+    /// The key that was missing since it was last asked.
+    pub(crate) fn take_unknown(&mut self) -> Option<UnknownKey> {
+        self.unknown.take()
     }
 
     fn get(&mut self, token: &str) -> Option<Arc<VerifiedToken>> {
@@ -93,7 +104,12 @@ impl Authenticate for CachedVerifier<'_> {
             return Ok(verified);
         }
         self.cache.counters.token_misses.add(1);
-        let verified = (&self.in_force.ruleset, &self.in_force.keys[..]).authenticate(token)?;
+        let ruleset: &Ruleset = &self.in_force.ruleset;
+        let verified = (ruleset, &self.in_force.keys[..]).authenticate(token).inspect_err(|unproven| {
+            if *unproven == Unproven::Fault(TokenFault::UnknownKey) {
+                self.cache.unknown = named_key(token, ruleset.issuers());
+            }
+        })?;
         self.cache.insert(token, &verified);
         self.cache.tell_size();
         Ok(verified)

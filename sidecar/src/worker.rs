@@ -1,26 +1,32 @@
 //! The threads of a proxy: each with a runtime, a cache and a pool of its own, so that requests share nothing.
 
-use crate::access_log::{self, AccessLog, Writer};
+use crate::access_log::{self, AccessLog, Batch, Writer};
 use crate::admin;
+use crate::captured::{Capture, CapturedPorts};
+use crate::clock::Clock;
 use crate::connection;
-use crate::drain::{Drain, DrainTimes, Drained, Local};
+use crate::denials::Denials;
+use crate::drain::{Drain, DrainTimes, Drained, Local, Stage};
 use crate::events::Events;
+use crate::limits::Limits;
 use crate::listener;
-use crate::metrics::Metrics;
+use crate::metrics::{Counters, Metrics};
 use crate::proxy::{Told, Worker};
-use crate::settings::Settings;
+use crate::settings::{PortSettings, Settings};
+use crate::sockets::{BindError, Sockets};
 use crate::state::State;
 use crate::tls::TlsParts;
 use crate::upstream::Upstream;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::thread::{self, JoinHandle};
-use tokio::net::TcpListener;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::LocalSet;
+use tokio::task::{LocalSet, spawn_local};
 
 /// More than a process can have, and still a number that all slots can be asked for at once by.
 const MOST_CONNECTIONS: usize =
@@ -30,13 +36,11 @@ const MOST_CONNECTIONS: usize =
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address that cannot be listened on.
-    #[error("cannot listen on {address}")]
-    Bind {
-        /// Which.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A port that the state does not have.
+    #[error("port {0} is none of those that are decided about")]
+    Port(u16),
     /// No threads, or nothing to wait for their sockets with.
     #[error("cannot start a worker")]
     Worker(#[source] io::Error),
@@ -45,10 +49,14 @@ pub enum StartError {
 /// A proxy at work; it stops when this is dropped.
 #[derive(Debug)]
 pub struct Running {
-    /// Where it listens.
+    /// Where it listens for its first port.
     pub address: SocketAddr,
     /// Where probes are answered, if anywhere.
     pub admin: Option<SocketAddr>,
+    /// Where people look into it, if anywhere.
+    pub debug: Option<SocketAddr>,
+    sockets: Arc<Sockets>,
+    captured: CapturedPorts,
     stop: watch::Sender<bool>,
     drain: Arc<Drain>,
     slots: Arc<Semaphore>,
@@ -64,70 +72,178 @@ pub struct Running {
 /// # Errors
 /// Where an address cannot be listened on or a thread cannot be started; nothing is left running then.
 pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartError> {
-    let Settings { listen, upstream, certificate, workers, admin, clock, limits, access_log } = settings;
-    let workers = workers.max(1);
-    let (listener, address) = bind(listen)?;
-    let admin = admin.map(bind).transpose()?;
+    let workers = settings.workers.max(1);
+    if let Some(stray) = settings.ports.iter().find(|port| state.current(port.port).is_none()) {
+        return Err(StartError::Port(stray.port));
+    }
+    let sockets = Arc::new(Sockets::bind(&settings.ports, settings.binding, workers, settings.log)?);
+    let (admin, debug) = (bind_own(settings.admin)?, bind_own(settings.debug)?);
     let (stop, stopped) = watch::channel(false);
-    let connections = limits.connections.min(MOST_CONNECTIONS);
-    let slots = Arc::new(Semaphore::new(connections));
-    let metrics = Arc::new(Metrics::new(workers, Arc::clone(&state)));
-    let log = match access_log {
+    let connections = settings.limits.connections.min(MOST_CONNECTIONS);
+    let metrics = Arc::new(Metrics::new(workers * settings.ports.len(), Arc::clone(&state)));
+    let log = match settings.access_log {
         AccessLog::Off => None,
         AccessLog::Json(target) => {
             Some(Writer::start(target, Arc::clone(metrics.log_lost())).map_err(StartError::Worker)?)
         }
     };
     let mut running = Running {
-        address,
+        address: sockets.addresses().first().map_or(SocketAddr::from(([0; 4], 0)), |(_, address)| *address),
         admin: admin.as_ref().map(|(_, address)| *address),
+        debug: debug.as_ref().map(|(_, address)| *address),
+        captured: CapturedPorts::new(settings.capture.unwrap_or(Capture::Bind), Arc::clone(&sockets)),
+        sockets: Arc::clone(&sockets),
         stop,
-        drain: Drain::new(workers),
-        slots: Arc::clone(&slots),
+        drain: Drain::new(workers * sockets.len()),
+        slots: Arc::new(Semaphore::new(connections)),
         connections,
-        threads: Vec::with_capacity(workers),
+        threads: Vec::with_capacity(workers + 1),
         log,
     };
-    let tls = Arc::new(TlsParts::new(certificate.into_inner(), clock));
-    for (number, counters) in metrics.workers().iter().enumerate() {
-        let listener = listener.try_clone().map_err(StartError::Worker)?;
-        let (configuration, tls, slots, limits) =
-            (Arc::clone(state.current()), Arc::clone(&tls), Arc::clone(&slots), limits.clone());
-        let (drain, counters) = (Arc::clone(&running.drain), Arc::clone(counters));
-        let batches = running.log.as_ref().and_then(Writer::batches);
-        let serve = async move |listener| {
-            let upstream = Rc::new(Upstream::new(upstream, &limits, Arc::clone(&counters)));
-            let drain = Local::new(drain);
-            let log = batches.map(|batches| access_log::Local::new(batches, Arc::clone(&counters)));
-            let told = Told { drain: Rc::clone(&drain), events: Events::new(counters, log.clone(), clock) };
-            let worker = Rc::new(Worker::new(configuration, tls, Rc::clone(&upstream), limits, clock, told));
-            let flushing = async {
-                if let Some(log) = &log {
-                    log.keep_flushing().await;
-                }
-            };
-            let accepting = listener::accept(Rc::clone(&worker), listener, slots);
-            tokio::join!(accepting, connection::watch(&worker), upstream.sweep(), drain.follow(), flushing);
+    let tls = Arc::new(TlsParts::new(Arc::clone(&settings.certificate), settings.clock));
+    let denials = Arc::<Denials>::default();
+    let mut counters = metrics.workers().iter();
+    for number in 0..workers {
+        let thread = Thread {
+            number,
+            ports: settings.ports.iter().cloned().zip(counters.by_ref().map(Arc::clone)).collect(),
+            sockets: Arc::clone(&sockets),
+            state: Arc::clone(&state),
+            tls: Arc::clone(&tls),
+            slots: Arc::clone(&running.slots),
+            drain: Arc::clone(&running.drain),
+            limits: settings.limits.clone(),
+            clock: settings.clock,
+            denials: Arc::clone(&denials),
+            batches: running.log.as_ref().and_then(Writer::batches),
         };
-        running.spawn(&format!("worker-{number}"), listener, stopped.clone(), serve)?;
+        running.spawn(&format!("worker-{number}"), stopped.clone(), move || thread.serve())?;
     }
     if let Some((listener, _)) = admin {
-        let drain = Arc::clone(&running.drain);
-        running.spawn("admin", listener, stopped, async move |listener| {
-            admin::serve(listener, state, drain, metrics).await
-        })?;
+        let site = admin::Site {
+            state,
+            drain: Arc::clone(&running.drain),
+            metrics,
+            sockets,
+            captured: running.captured.clone(),
+            certificate: settings.certificate,
+            probes: settings.probes,
+            denials,
+        };
+        let debug = debug.map(|(listener, _)| listener);
+        running.spawn("admin", stopped, move || admin::serve(listener, debug, site))?;
     }
     Ok(running)
 }
 
-fn bind(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), StartError> {
+/// Binds a port of our own.
+fn bind_own(address: Option<SocketAddr>) -> Result<Option<(TcpListener, SocketAddr)>, BindError> {
+    let Some(address) = address else { return Ok(None) };
     let bound = listener::bind(address).and_then(|listener| listener.local_addr().map(|address| (listener, address)));
-    bound.map_err(|source| StartError::Bind { address, source })
+    bound.map(Some).map_err(|source| BindError { address, source: Arc::new(source) })
+}
+
+/// What one thread serves with.
+struct Thread {
+    number: usize,
+    ports: Vec<(PortSettings, Arc<Counters>)>,
+    sockets: Arc<Sockets>,
+    state: Arc<State>,
+    tls: Arc<TlsParts>,
+    slots: Arc<Semaphore>,
+    drain: Arc<Drain>,
+    limits: Limits,
+    clock: Clock,
+    denials: Arc<Denials>,
+    batches: Option<SyncSender<Batch>>,
+}
+
+impl Thread {
+    /// Serves all ports, for ever.
+    async fn serve(mut self) {
+        let drain = Local::new(Arc::clone(&self.drain));
+        // What a pod's memory allows is shared by its ports.
+        self.limits.token_cache /= self.ports.len().max(1);
+        let lines = self.ports.first().map(|(_, counters)| counters).zip(self.batches.take());
+        let lines = lines.map(|(counters, batches)| access_log::Local::new(batches, Arc::clone(counters)));
+        for (port, counters) in &self.ports {
+            let Some(configuration) = self.state.current(port.port) else { continue };
+            let upstream = Rc::new(Upstream::new(port.upstream, &self.limits, Arc::clone(counters)));
+            let told = Told {
+                drain: Rc::clone(&drain),
+                events: Events::new(
+                    port.port,
+                    Arc::clone(counters),
+                    lines.clone(),
+                    Arc::clone(&self.denials),
+                    self.clock,
+                ),
+                unknown_keys: Arc::clone(self.state.unknown_keys()),
+            };
+            let (configuration, tls, limits) = (Arc::clone(configuration), Arc::clone(&self.tls), self.limits.clone());
+            let worker = Worker::new(configuration, tls, Rc::clone(&upstream), limits, self.clock, told);
+            spawn_local(async move { upstream.sweep().await });
+            let worker = Rc::new(worker);
+            let watched = Rc::clone(&worker);
+            spawn_local(async move { connection::watch(&watched).await });
+            for place in self.sockets.of_port(port.port) {
+                spawn_local(accept(Rc::clone(&worker), Arc::clone(&self.sockets), place, Arc::clone(&self.slots)));
+            }
+        }
+        let flushing = async {
+            if let Some(lines) = &lines {
+                lines.keep_flushing().await;
+            }
+        };
+        let binding = async {
+            if self.number == 0 {
+                self.sockets.keep_binding(&drain).await;
+            }
+        };
+        tokio::join!(drain.follow(), flushing, binding);
+    }
+}
+
+/// Accepts on a socket from the moment that it is bound.
+async fn accept(worker: Rc<Worker>, sockets: Arc<Sockets>, place: usize, slots: Arc<Semaphore>) {
+    let drain = Rc::clone(&worker.drain);
+    let listener = tokio::select! {
+        listener = sockets.listener(place) => listener,
+        () = drain.reaches(Stage::Closing) => None,
+    };
+    match listener {
+        Some(listener) => listener::accept(worker, listener, slots).await,
+        // The drain waits for every one that may accept.
+        None => drop(drain.accepting()),
+    }
 }
 
 impl Running {
-    /// Ends without loss: tells callers to go elsewhere, then accepts nothing more, and lets what is in flight end. Probes are
-    /// answered all the while; what is left ends with [`stop`](Self::stop). Not to be asked twice.
+    /// The ports with the addresses that they are reached at.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(u16, SocketAddr)> {
+        self.sockets.addresses()
+    }
+
+    /// Tells the ports whose traffic comes here, at any moment that it is asked: all that are listened on where the settings
+    /// say nothing about how traffic comes.
+    pub fn captured(&self) -> impl Fn() -> Vec<u16> + Send + Sync + 'static {
+        let captured = self.captured.clone();
+        move || captured.now()
+    }
+
+    /// Tells callers to go elsewhere from now on, and is not ready any more; new connections are served.
+    pub fn begin_drain(&self) {
+        self.drain.begin();
+    }
+
+    /// Waits until the drain has begun, then for the delay, counted from its beginning; after that nothing new is accepted.
+    pub async fn close_ports(&self, delay: Duration) {
+        self.drain.close(delay).await;
+    }
+
+    /// Ends without loss: tells callers to go elsewhere, unless that has begun, then accepts nothing more, and lets what is in
+    /// flight end. Probes are answered all the while; what is left ends with [`stop`](Self::stop). Not to be asked twice.
     pub async fn drain(&self, times: DrainTimes) -> Drained {
         self.drain.run(times, &self.slots, self.connections).await
     }
@@ -153,23 +269,13 @@ impl Running {
         drop(self.log.take());
     }
 
-    fn spawn<F, S>(
-        &mut self,
-        name: &str,
-        listener: std::net::TcpListener,
-        stopped: watch::Receiver<bool>,
-        serve: F,
-    ) -> Result<(), StartError>
+    fn spawn<F, S>(&mut self, name: &str, stopped: watch::Receiver<bool>, serve: F) -> Result<(), StartError>
     where
-        F: FnOnce(TcpListener) -> S + Send + 'static,
+        F: FnOnce() -> S + Send + 'static,
         S: Future<Output = ()>,
     {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Worker)?;
-        let listener = {
-            let _inside = runtime.enter();
-            TcpListener::from_std(listener).map_err(StartError::Worker)?
-        };
-        let body = move || run(&runtime, stopped, async move { serve(listener).await });
+        let body = move || run(&runtime, stopped, async move { serve().await });
         let thread = thread::Builder::new().name(name.to_owned()).spawn(body).map_err(StartError::Worker)?;
         self.threads.push(thread);
         Ok(())

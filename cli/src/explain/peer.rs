@@ -9,9 +9,9 @@ use policy::ruleset::{Ruleset, Tls};
 use policy::time::Timestamp;
 use policy::wire::TlsMode;
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 
 use super::{PeerInput, PeerNames};
+use crate::pem::certificates;
 
 pub(super) fn read(
     input: Option<&PeerInput>,
@@ -39,8 +39,7 @@ pub(super) fn read(
 }
 
 fn chain(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let chain = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    chain.ok().filter(|chain| !chain.is_empty()).context("`peer.certificate` holds no certificate in PEM")
+    certificates(pem).context("`peer.certificate`")
 }
 
 /// The handshake would fail where no CA vouches: then there is no request to decide about.

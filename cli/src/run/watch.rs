@@ -8,9 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use sidecar::State;
-
-use super::Source;
+use super::{Enforcer, Source};
 
 /// How often files are looked at: an editor's save is in force before a hand reaches the next window.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -33,23 +31,23 @@ impl Watching {
 /// Looks at the files of `source` and puts every change since `seen` in force that can be used; faults go to standard
 /// error.
 #[must_use]
-pub fn watch(source: Source, mut seen: Fingerprint, state: Arc<State>) -> Watching {
+pub fn watch(source: Source, mut seen: Fingerprint, enforcer: Arc<Enforcer>) -> Watching {
     let (stop, stopped) = channel();
     let thread = std::thread::spawn(move || {
         while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
             let now = Fingerprint::of(&source);
             if now != seen {
                 seen = now;
-                apply(&source, &state);
+                apply(&source, &enforcer);
             }
         }
     });
     Watching { stop, thread }
 }
 
-fn apply(source: &Source, state: &State) {
+fn apply(source: &Source, enforcer: &Enforcer) {
     let mut errors = std::io::stderr().lock();
-    let said = match source.apply(state, &mut errors) {
+    let said = match source.apply(enforcer, &mut errors) {
         Ok(_) => writeln!(errors, "the changed policy is in force"),
         Err(error) => writeln!(errors, "{error:#}\nthe changed policy is refused; the one before stays in force"),
     };

@@ -172,7 +172,7 @@ impl Scene {
             (Proxy::Keyless, SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         ];
         let files: Vec<PathBuf> = ["policy.yaml", "login.yaml", "cas.yaml"].map(|name| folder.path().join(name)).into();
-        let snapshot = cli::snapshot::of(&load_usable(&files).unwrap().0).unwrap();
+        let snapshot = cli::snapshot::of(&load_usable(&files, &compile::Settings::default()).unwrap().0).unwrap();
         let proxies = applications.map(|(which, app)| {
             let state = Arc::new(State::new());
             let mut snapshot = snapshot.clone();

@@ -33,10 +33,12 @@ pub(crate) struct Runner {
 
 impl Runner {
     pub(crate) fn new(suite: &Suite) -> Self {
-        let (mut policies, _) = load_usable(&suite.policies).unwrap();
+        let (mut policies, _) = load_usable(&suite.policies, &compile::Settings::default()).unwrap();
         let compiled = policies.remove(0);
         assert!(policies.is_empty(), "one policy a suite");
-        let judge = Judge::new(load_usable(&suite.policies).unwrap().0, &NamedCas::new()).unwrap();
+        let judge =
+            Judge::new(load_usable(&suite.policies, &compile::Settings::default()).unwrap().0, &NamedCas::new())
+                .unwrap();
         let cas: BTreeMap<_, _> =
             compiled.body.tls.client_cas.iter().map(|ca| (ca.name.clone(), DevCa::new(&ca.name).unwrap())).collect();
         let key = DevKey::generate_ec("corpus-runner").unwrap();

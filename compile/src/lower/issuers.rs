@@ -1,10 +1,12 @@
 //! `spec.issuers`: whose tokens are accepted, with the defaults of presets.
 
+mod keys;
 mod presets;
 
 use std::time::Duration;
 
-use policy::keys::{KeyFault, KeySet};
+use policy::egress::HttpUrl;
+use policy::keys::KeySource;
 use policy::wire::{Algorithm, IdentityMapping, Issuer, KeysMessage};
 
 use super::Context;
@@ -22,18 +24,27 @@ const DEFAULT_ALGORITHMS: [Algorithm; 5] =
     [Algorithm::RS256, Algorithm::PS256, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA];
 const DEFAULT_TOKEN_TYPES: [&str; 3] = ["at+jwt", "JWT", "absent"];
 
-pub(super) fn lower(context: &Context, sink: &mut Sink) -> (Vec<Issuer>, Vec<KeysMessage>) {
+/// The issuers, the keys that are at hand, and where the others are fetched from.
+pub(super) fn lower(context: &Context, sink: &mut Sink) -> (Vec<Issuer>, Vec<KeysMessage>, Vec<KeySource>) {
     let mut issuers: Vec<Issuer> = Vec::new();
-    let mut keys = Vec::new();
+    let (mut messages, mut sources) = (Vec::new(), Vec::new());
     for (index, issuer) in context.policy.spec.issuers.iter().enumerate() {
         let pointer = format!("/spec/issuers/{index}");
         check_identifier(context, issuer, &issuers, &pointer, sink);
-        let message = key_set(context, issuer, &pointer, sink);
-        let id = message.as_ref().map(|message| message.id.clone()).unwrap_or_default();
-        keys.extend(message);
-        issuers.push(lower_one(issuer, id, &pointer, sink));
+        let id = match keys::lower(context, issuer, &pointer, sink) {
+            Some(keys::Keys::AtHand(message)) => {
+                messages.push(message);
+                messages.last().map(|message| message.id.clone())
+            }
+            Some(keys::Keys::Fetched(source)) => {
+                sources.push(source);
+                sources.last().map(|source| source.id().to_owned())
+            }
+            None => None,
+        };
+        issuers.push(lower_one(issuer, id.unwrap_or_default(), &pointer, sink));
     }
-    (issuers, keys)
+    (issuers, messages, sources)
 }
 
 fn check_identifier(context: &Context, issuer: &crds::Issuer, earlier: &[Issuer], pointer: &str, sink: &mut Sink) {
@@ -53,14 +64,9 @@ fn check_identifier(context: &Context, issuer: &crds::Issuer, earlier: &[Issuer]
     }
 }
 
-/// Whether an `http:` identifier names this machine.
+/// Whether an identifier names this machine.
 fn is_loopback(identifier: &str) -> bool {
-    let rest = identifier.strip_prefix("http://").unwrap_or_default();
-    let authority = rest.split('/').next().unwrap_or_default();
-    let Ok(host) = policy::request::Host::parse(authority) else { return false };
-    let name = host.name();
-    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    HttpUrl::parse(identifier).is_ok_and(|url| url.is_loopback())
 }
 
 fn lower_one(issuer: &crds::Issuer, keys: String, pointer: &str, sink: &mut Sink) -> Issuer {
@@ -153,62 +159,4 @@ fn identity(issuer: &crds::Issuer, pointer: &str, sink: &mut Sink) -> IdentityMa
     mapping.tenant_value = wanted.tenant_value.clone();
     mapping.client = claim("client", &wanted.client).map_or(mapping.client, |path| vec![path]);
     mapping
-}
-
-fn key_set(context: &Context, issuer: &crds::Issuer, pointer: &str, sink: &mut Sink) -> Option<KeysMessage> {
-    let pointer = format!("{pointer}/keys");
-    let (jwks, source, place) = match (&issuer.keys.inline, &issuer.keys.config_map_name, &issuer.keys.key) {
-        (Some(inline), _, _) => (inline.as_str(), "inline".to_owned(), format!("{pointer}/inline")),
-        (None, Some(name), Some(key)) => (
-            context.text(name, key, &pointer, sink)?,
-            format!("configmap:{}/{name}/{key}", context.namespace),
-            format!("{pointer}/key"),
-        ),
-        _ => return None,
-    };
-    check_keys(jwks, &place, sink);
-    let id = format!(
-        "{} {source} of {}/{}",
-        issuer.issuer,
-        context.namespace,
-        context.policy.metadata.name.as_deref().unwrap_or_default()
-    );
-    // What is no JSON is already reported as no JSON Web Key Set.
-    KeysMessage::new(id, issuer.issuer.clone(), jwks).ok()
-}
-
-fn check_keys(jwks: &str, pointer: &str, sink: &mut Sink) {
-    let set = match KeySet::parse(jwks.as_bytes()) {
-        Ok(set) => set,
-        Err(fault) => {
-            return sink.error(
-                pointer,
-                Code::BadKeys,
-                fault.to_string(),
-                "write the provider's JSON Web Key Set as it is: `{\"keys\":[…]}`",
-            );
-        }
-    };
-    for ignored in set.ignored() {
-        let name =
-            ignored.id.as_deref().map_or_else(|| format!("key {}", ignored.index), |id| format!("key {}", quoted(id)));
-        let message = format!("{name} is not used: {}", ignored.why);
-        match ignored.why {
-            KeyFault::Private | KeyFault::Symmetric => sink.error(
-                pointer,
-                Code::BadKeys,
-                message,
-                "write public keys only, and replace this key: it is known now",
-            ),
-            _ => sink.warning(pointer, Code::IgnoredKey, message, ""),
-        }
-    }
-    if set.is_empty() {
-        sink.error(
-            pointer,
-            Code::BadKeys,
-            "no key of the set can verify a token",
-            "write public keys of type RSA (2048 bits or more), EC (P-256, P-384) or OKP (Ed25519)",
-        );
-    }
 }

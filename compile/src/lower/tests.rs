@@ -182,6 +182,101 @@ fn issuers() {
 }
 
 #[test]
+fn keys_that_are_fetched() {
+    let jwks = |url: &str| format!("    keys: {{jwksURL: '{url}'}}");
+    let place = "spec.issuers[0].keys.jwksURL 15";
+    let row = |url: &str, wanted: Option<&str>| (jwks(url), wanted.map(|code| format!("error {code} {place}")));
+    for (written, wanted) in [
+        row("https://keys.example.com/jwks?a=b", None),
+        row("https://8.8.8.8/jwks", None),
+        row("http://keys.example.com/jwks", Some("bad_url")),
+        row("http://localhost/jwks", Some("bad_url")),
+        row("https://a@keys.example.com/jwks", Some("bad_url")),
+        row("https://keys.example.com/jwks#a", Some("bad_url")),
+        row("keys.example.com/jwks", Some("bad_url")),
+        row("https://127.1/jwks", Some("bad_url")),
+        row("https://127.0.0.1/jwks", Some("forbidden_address")),
+        row("https://[::1]/jwks", Some("forbidden_address")),
+        row("https://169.254.169.254/jwks", Some("forbidden_address")),
+        row("https://10.0.0.1/jwks", Some("forbidden_address")),
+        row("https://[::ffff:10.0.0.1]/jwks", Some("forbidden_address")),
+        row("https://[64:ff9b::808:808]/jwks", Some("forbidden_address")),
+    ] {
+        assert_eq!(found(&[(KEYS_LINE, &written)], &all_there()), Vec::from_iter(wanted), "{written}");
+    }
+}
+
+#[test]
+fn keys_that_are_discovered() {
+    let place = "spec.issuers[0].issuer 13";
+    for (issuer, code) in [
+        ("https://login.example.com/realms/a/", None),
+        ("accounts.google.com", Some("bad_url")),
+        ("https://login.example.com/?a", Some("bad_url")),
+        ("https://login.example.com/#a", Some("bad_url")),
+        ("https://a@login.example.com", Some("bad_url")),
+        ("http://login.example.com", Some("insecure_issuer")),
+        ("https://10.0.0.1", Some("forbidden_address")),
+    ] {
+        let changes = [(KEYS_LINE, "    leeway: 1s"), ("https://login.example.com", issuer)];
+        let wanted = code.map(|code| format!("error {code} {place}"));
+        assert_eq!(found(&changes, &all_there()), Vec::from_iter(wanted), "{issuer}");
+    }
+    // An identifier that nothing connects to may be anything.
+    assert_eq!(found(&[("https://login.example.com", "https://10.0.0.1")], &all_there()), Vec::<String>::new());
+}
+
+#[test]
+fn bundles_vouch_for_what_is_fetched() {
+    let bundle = |key: &str| format!("    keys: {{caBundle: {{configMapName: partner, key: {key}}}}}");
+    assert_eq!(found(&[(KEYS_LINE, &bundle("ca.crt"))], &all_there()), Vec::<String>::new());
+    assert_eq!(
+        found(&[(KEYS_LINE, &bundle("other"))], &all_there()),
+        ["error missing_reference spec.issuers[0].keys.caBundle.key 15"]
+    );
+    let other = "    keys: {jwksURL: 'https://a/b', caBundle: {configMapName: keys, key: jwks}}";
+    assert_eq!(
+        found(&[(KEYS_LINE, other)], &all_there()),
+        ["error bad_certificate spec.issuers[0].keys.caBundle.key 15"]
+    );
+}
+
+#[test]
+fn settings_allow_networks_and_this_machine() {
+    let compiled = |url: &str, settings: &Settings| {
+        let text = POLICY.replacen(KEYS_LINE, &format!("    keys: {{jwksURL: '{url}'}}"), 1);
+        let document = source::read("p.yaml", &text).unwrap().remove(0);
+        compile(&document, &all_there(), settings).0.is_some()
+    };
+    let network = Settings { allowed_networks: vec!["10.96.0.0/12".parse().unwrap()], ..Settings::default() };
+    assert!(compiled("https://10.96.0.1/jwks", &network) && !compiled("https://10.0.0.1/jwks", &network));
+    assert!(!compiled("http://127.0.0.1/jwks", &network));
+    let here = Settings { loopback_issuers: true, ..Settings::default() };
+    assert!(compiled("http://127.0.0.1:8080/jwks", &here) && compiled("https://localhost/jwks", &here));
+    assert!(!compiled("http://10.96.0.1/jwks", &here) && !compiled("https://10.96.0.1/jwks", &here));
+}
+
+#[test]
+fn policies_share_what_they_fetch_from_one_place() {
+    let sources = |changes: &[(&str, &str)]| {
+        let text = changes.iter().fold(POLICY.to_owned(), |text, (from, to)| text.replacen(from, to, 1));
+        let compiled = compile_text(&text, &all_there()).0.unwrap();
+        assert!(compiled.keys.is_empty());
+        assert_eq!(compiled.body.issuers[0].keys, compiled.sources[0].id());
+        compiled.sources
+    };
+    let discovered = (KEYS_LINE, "    leeway: 1s");
+    let one = sources(&[discovered]);
+    assert_eq!((one[0].issuer(), one[0].jwks_url(), one[0].ca_bundle()), ("https://login.example.com", None, None));
+    assert_eq!(one, sources(&[discovered, ("name: orders,", "name: other,")]));
+    let named = sources(&[(KEYS_LINE, "    keys: {jwksURL: 'https://a/b'}")]);
+    assert_ne!(one, named);
+    assert_eq!(named[0].jwks_url(), Some("https://a/b"));
+    let bundle = sources(&[(KEYS_LINE, "    keys: {caBundle: {configMapName: partner, key: ca.crt}}")]);
+    assert!(bundle[0].ca_bundle().unwrap().contains("BEGIN CERTIFICATE") && bundle[0].id() != one[0].id());
+}
+
+#[test]
 fn fields_of_issuers() {
     check_table(&[
         (KEYS_LINE, &format!("{KEYS_LINE}\n    leeway: 6m"), &["error out_of_bounds spec.issuers[0].leeway 16"]),
@@ -660,4 +755,15 @@ fn the_keys_of_two_policies_never_mix() {
     let identifier = POLICY.replacen("https://login.example.com", "https://other", 1);
     assert_ne!(ids(POLICY), ids(&inline));
     assert_ne!(ids(POLICY), ids(&identifier));
+}
+
+#[test]
+fn the_order_of_objects_decides_nothing() {
+    let certificate = authority(&key());
+    let entries = [("partner", "ca.crt", certificate.as_str()), ("keys", "jwks", KEYS), ("other", "jwks", "{}")];
+    let wanted = compile_text(POLICY, &config_maps(&entries)).0.unwrap();
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let turned = compile_text(POLICY, &config_maps(&order.map(|at| entries[at]))).0.unwrap();
+        assert_eq!((&turned.body, &turned.keys[0].revision), (&wanted.body, &wanted.keys[0].revision), "{order:?}");
+    }
 }

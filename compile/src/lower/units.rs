@@ -10,7 +10,8 @@ use super::sink::Sink;
 use crate::diagnostic::{Code, quoted};
 
 /// Parses a duration: digits and one of `ms`, `s`, `m`, `h`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let number: u64 = number.parse().ok()?;
@@ -46,8 +47,11 @@ pub(super) fn millis(text: Option<&str>, max: Duration, pointer: &str, sink: &mu
     }
 }
 
-/// A network without host bits; an address alone is a network of one.
-pub(super) fn network(text: &str) -> Result<ipnet::IpNet, String> {
+/// Parses a network without host bits; an address alone is a network of one.
+///
+/// # Errors
+/// What to write instead.
+pub fn network(text: &str) -> Result<ipnet::IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.to_canonical().into());
     }

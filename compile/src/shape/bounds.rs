@@ -33,12 +33,13 @@ pub(super) fn port(value: &Value, schema: &Value) -> Option<Fault> {
         return value.as_str().and_then(|name| string(name, schema));
     };
     let limit = |name| schema.get(name).and_then(Value::as_f64);
-    let (least, most) = (limit("minimum")?, limit("maximum")?);
+    let (least, most) = (limit("minimum")?, limit("maximum"));
     let whole = number.as_f64().filter(|_| !number.is_f64());
-    if whole.is_some_and(|number| (least..=most).contains(&number)) {
+    if whole.is_some_and(|number| number >= least && most.is_none_or(|most| number <= most)) {
         return None;
     }
-    let message = format!("`{number}` is not a whole number from {least} to {most}");
+    let upwards = most.map_or_else(|| " upwards".to_owned(), |most| format!(" to {most}"));
+    let message = format!("`{number}` is not a whole number from {least}{upwards}");
     Some(Fault { code: Code::OutOfBounds, message, hint: None })
 }
 

@@ -10,7 +10,7 @@ type Fields = Map<String, Value>;
 /// The text of a rule, and whether it holds.
 type Twin = (&'static str, fn(&Fields) -> bool);
 
-const TWINS: [Twin; 8] = [
+const TWINS: [Twin; 10] = [
     ("has(self.cidr) != has(self.caller)", |fields| has(fields, "cidr") != has(fields, "caller")),
     ("has(self.allow) != has(self.require)", |fields| has(fields, "allow") != has(fields, "require")),
     ("has(self.identity) != has(self.claim)", |fields| has(fields, "identity") != has(fields, "claim")),
@@ -21,8 +21,13 @@ const TWINS: [Twin; 8] = [
     ("has(self.audiences) != (has(self.anyAudience) && self.anyAudience)", |fields| {
         has(fields, "audiences") != is_true(fields, "anyAudience")
     }),
-    ("has(self.inline) != has(self.configMapName) && has(self.configMapName) == has(self.key)", |fields| {
-        has(fields, "inline") != has(fields, "configMapName") && has(fields, "configMapName") == has(fields, "key")
+    ("has(self.configMapName) == has(self.key)", |fields| has(fields, "configMapName") == has(fields, "key")),
+    (
+        "!(has(self.inline) && has(self.configMapName)) && !(has(self.jwksURL) && (has(self.inline) || has(self.configMapName)))",
+        |fields| ["inline", "configMapName", "jwksURL"].into_iter().filter(|name| has(fields, name)).count() <= 1,
+    ),
+    ("!(has(self.caBundle) && (has(self.inline) || has(self.configMapName)))", |fields| {
+        !(has(fields, "caBundle") && (has(fields, "inline") || has(fields, "configMapName")))
     }),
     (
         "(has(self.builtIn) && self.builtIn) != has(self.configMapName) && has(self.configMapName) == has(self.key)",
@@ -42,13 +47,14 @@ pub(super) fn broken<'schema>(fields: &Fields, schema: &'schema Value) -> impl I
     })
 }
 
+/// Null is a fault of its own; here, as in CEL, it is as if the field were not there.
 fn has(fields: &Fields, name: &str) -> bool {
-    fields.contains_key(name)
+    fields.get(name).is_some_and(|value| !value.is_null())
 }
 
 /// A value of another type is a fault of its own, and taken here as what was probably meant.
 fn is_true(fields: &Fields, name: &str) -> bool {
-    fields.get(name).is_some_and(|value| *value != Value::Bool(false))
+    has(fields, name) && fields.get(name) != Some(&Value::Bool(false))
 }
 
 #[cfg(test)]

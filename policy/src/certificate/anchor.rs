@@ -2,6 +2,7 @@
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// Why a certificate is no trust anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +38,7 @@ pub fn check_anchor(der: &[u8]) -> Result<(), AnchorFault> {
         Ok(_) => {}
         Err(_) => return Err(AnchorFault::Malformed),
     }
-    if has_sound_key(&certificate) { Ok(()) } else { Err(AnchorFault::Weak) }
+    if is_sound_key(certificate.public_key().raw) { Ok(()) } else { Err(AnchorFault::Weak) }
 }
 
 /// The public key of a certificate, DER: what two certificates of one authority share.
@@ -47,12 +48,15 @@ pub fn public_key(der: &[u8]) -> Option<Vec<u8>> {
     Some(certificate.public_key().raw.to_vec())
 }
 
-fn has_sound_key(certificate: &X509Certificate) -> bool {
+/// Whether a public key (`SubjectPublicKeyInfo`, DER) is strong and of a kind that certificates may have: an RSA key of 2048
+/// to 8192 bits, a P-256, P-384 or Ed25519 key.
+#[must_use]
+pub fn is_sound_key(der: &[u8]) -> bool {
     /// Ed25519 (RFC 8410, section 3).
     const ED25519: &str = "1.3.101.112";
     /// P-256 and P-384 (RFC 5480, section 2.1.1.1): other curves have keys of the same lengths.
     const CURVES: [&str; 2] = ["1.2.840.10045.3.1.7", "1.3.132.0.34"];
-    let key = certificate.public_key();
+    let Ok(([], key)) = SubjectPublicKeyInfo::from_der(der) else { return false };
     let curve = || key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
     match key.parsed() {
         Ok(PublicKey::RSA(rsa)) => (2048..=8192).contains(&rsa.key_size()),

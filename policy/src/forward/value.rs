@@ -75,6 +75,7 @@ fn ascii_json(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn encoding() {
@@ -97,5 +98,36 @@ mod tests {
         assert_eq!(list(&[], true), None);
         assert_eq!(one("", false, false), None);
         assert_eq!(one("a,b", false, true).unwrap(), "a%2Cb", "never like the list of a and b");
+    }
+
+    /// Any reader's percent-decoding.
+    fn decoded(text: &str) -> String {
+        let mut bytes = Vec::new();
+        let mut rest = text.as_bytes();
+        while let Some((first, behind)) = rest.split_first() {
+            let escape = (*first == b'%').then(|| std::str::from_utf8(&behind[..2]).unwrap());
+            bytes.push(escape.map_or(*first, |digits| u8::from_str_radix(digits, 16).unwrap()));
+            rest = if escape.is_some() { &behind[2..] } else { behind };
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn one_decode_gives_the_attribute_back(items in proptest::collection::vec(any::<String>(), 1..4)) {
+            let items: Vec<_> = items.into_iter().filter(|item| !item.is_empty()).collect();
+            for item in &items {
+                for element in [false, true] {
+                    let value = one(item, false, element).unwrap();
+                    prop_assert!(http::HeaderValue::from_str(&value).is_ok() && value.is_ascii() && value.trim() == value);
+                    prop_assert_eq!(&decoded(&value), item);
+                }
+                let json = one(item, true, false).unwrap();
+                prop_assert!(http::HeaderValue::from_str(&json).is_ok() && json.is_ascii());
+                prop_assert_eq!(&serde_json::from_str::<String>(&json).unwrap(), item);
+            }
+            let list = many(&items, false);
+            prop_assert_eq!(list.map(|list| list.split(',').map(decoded).collect()), (!items.is_empty()).then_some(items));
+        }
     }
 }

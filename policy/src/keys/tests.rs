@@ -92,3 +92,31 @@ fn whole_sets_are_bounded() {
         assert_eq!(KeySet::parse(text.as_bytes()).unwrap_err(), KeySetFault::Malformed, "{text}");
     }
 }
+
+#[test]
+fn what_travels_on_are_public_members_of_usable_keys() {
+    let of = |kid: &str, extra: Value| {
+        let mut key = rsa(json!({"kid": kid, "x5c": ["MII"], "x5t": "a"}));
+        key.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        key
+    };
+    let distill = |keys: Value| KeySet::distill(json!({"keys": keys, "more": 1}).to_string().as_bytes()).unwrap();
+    let (set, text) = distill(json!([
+        of("b", json!({"alg": "RS256", "use": "sig"})),
+        of("private", json!({"d": "SECRET"})),
+        of("twice", json!({})),
+        of("twice", json!({"e": "Aw"})),
+        of("a", json!({})),
+    ]));
+    assert_eq!((set.len(), set.ignored().len()), (2, 2));
+    let again = KeySet::parse(text.as_bytes()).unwrap();
+    assert_eq!((again.len(), again.ignored().len()), (2, 0), "{text}");
+    assert!(again.knows("a") && again.knows("b") && !again.knows("twice"));
+    for absent in ["SECRET", "x5c", "x5t", "twice", "private", "more"] {
+        assert!(!text.contains(absent), "{text}");
+    }
+    let (_, turned) = distill(json!([of("a", json!({})), of("b", json!({"use": "sig", "alg": "RS256"}))]));
+    assert_eq!(text, turned, "neither order nor what verifies nothing makes another set");
+    let (none, text) = distill(json!([of("private", json!({"d": "SECRET"}))]));
+    assert!(none.is_empty() && text == r#"{"keys":[]}"#);
+}

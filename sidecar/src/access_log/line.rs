@@ -35,6 +35,12 @@ impl Line {
         Self { text, has_policy: false, has_rule: false }
     }
 
+    /// The port that it came to.
+    pub(crate) fn port(&mut self, port: u16) {
+        self.text.extend_from_slice(b",\"port\":");
+        decimal(&mut self.text, port.into(), 1);
+    }
+
     /// The policy that judges it.
     pub(crate) fn policy(&mut self, name: &PolicyName) {
         if !self.has_policy {

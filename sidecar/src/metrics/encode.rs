@@ -124,7 +124,13 @@ impl Metrics {
         for (outcome, count) in [("ok", told.applied), ("failed", told.refused)] {
             ConstCounter::new(count).encode(family.encode_family(&[("outcome", outcome)])?)?;
         }
-        gauge(encoder, "snapshot_generation", "The generation of the policy in force; 0 without one", told.generation)
+        let help = "The generation of the policy in force; 0 without one";
+        let mut family = encoder.encode_descriptor("snapshot_generation", help, None, MetricType::Gauge)?;
+        for (port, generation) in told.generations {
+            let generation = i64::try_from(generation).unwrap_or(i64::MAX);
+            ConstGauge::new(generation).encode(family.encode_family(&[("port", port)])?)?;
+        }
+        Ok(())
     }
 }
 

@@ -1,14 +1,47 @@
 //! The certificate that callers see, and certificates from files.
 
 use super::provider;
+use arc_swap::ArcSwapOption;
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A chain and its key, found to belong together.
 #[derive(Debug)]
 pub struct ServerCertificate(CertifiedKey);
+
+/// The certificate that callers see; replaced as a whole, and every handshake sees one or the other. Without one handshakes
+/// fail.
+#[derive(Debug, Default)]
+pub struct CurrentCertificate(ArcSwapOption<CertifiedKey>);
+
+impl CurrentCertificate {
+    /// Shows another one from now on.
+    pub fn replace(&self, certificate: ServerCertificate) {
+        self.0.store(Some(Arc::new(certificate.0)));
+    }
+
+    /// Whether there is one.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.0.load().is_some()
+    }
+}
+
+impl From<ServerCertificate> for CurrentCertificate {
+    fn from(certificate: ServerCertificate) -> Self {
+        Self(ArcSwapOption::from_pointee(certificate.0))
+    }
+}
+
+impl ResolvesServerCert for CurrentCertificate {
+    fn resolve(&self, _: ClientHello) -> Option<Arc<CertifiedKey>> {
+        self.0.load_full()
+    }
+}
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +80,6 @@ impl ServerCertificate {
         let key = PrivateKeyDer::from_pem_file(key)
             .map_err(|source| CertificateError::File { path: key.to_owned(), source })?;
         Self::new(certificates, key)
-    }
-
-    pub(crate) fn into_inner(self) -> CertifiedKey {
-        self.0
     }
 }
 

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::support::{App, Ca, Client, Signer, body, eventually, snapshot};
+use crate::support::{App, Ca, Client, Signer, body, eventually, pem, snapshot};
 use policy::wire::{Body, TlsMode};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -124,14 +124,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    use base64::Engine;
-    format!(
-        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-        base64::engine::general_purpose::STANDARD.encode(der)
-    )
 }
 
 #[tokio::test]

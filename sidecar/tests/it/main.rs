@@ -7,6 +7,7 @@
 mod attacks;
 mod binary;
 mod bounds;
+mod capture;
 mod decisions;
 mod drain;
 mod framing;
@@ -14,6 +15,9 @@ mod grpc;
 mod hygiene;
 mod modes;
 mod observability;
+mod operator;
+mod pod;
+mod probes;
 mod reload;
 mod streams;
 mod support;

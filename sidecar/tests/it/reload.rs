@@ -295,3 +295,36 @@ async fn a_thousand_damaged_files_open_nothing_and_close_nothing() {
     assert!(refused > 900, "{refused} of 1000 were refused; the others say the same in other bytes");
     assert!(app.seen().iter().all(|request| request.target == "/open/a"));
 }
+
+/// A snapshot of several ports is for a proxy that was told so, and each port gets its own.
+#[test]
+fn a_snapshot_of_several_ports() {
+    let signer = crate::support::Signer::new("k1");
+    let ca = [Ca::new("cluster").certificate];
+    let of = |ports: &[u16]| {
+        let mut all = snapshot(&body(TlsMode::Mutual), &signer.jwks());
+        all.rulesets = ports
+            .iter()
+            .map(|port| policy::wire::RulesetMessage::new(*port, i64::from(*port), &body(TlsMode::Mutual)).unwrap())
+            .collect();
+        all
+    };
+    let state = sidecar::State::for_ports(&[3000, 9090]);
+    for (ports, told) in [
+        (&[][..], "no ruleset"),
+        (&[3000, 4000], "port 4000, which is none"),
+        (&[3000, 9090, 3000], "two rulesets for port 3000"),
+    ] {
+        assert!(state.apply(&of(ports), &ca).unwrap_err().to_string().contains(told), "{ports:?}");
+        assert!(!state.is_ready() && state.status().iter().all(|applied| applied.generation == 0));
+    }
+    state.apply(&of(&[9090, 3000]), &ca).unwrap();
+    let generations = |state: &sidecar::State| state.status().iter().map(|one| one.generation).collect::<Vec<_>>();
+    assert!(state.is_ready() && generations(&state) == [3000, 9090]);
+    assert!(state.trust(&[]).is_err(), "Mutual, and nobody to vouch");
+    assert!(state.is_ready() && state.fault().is_none(), "all ports keep the CA before");
+    // The file is all that there is: a port that is not in it is protected by nothing, and denies.
+    state.apply(&of(&[3000]), &ca).unwrap();
+    assert!(!state.is_ready() && generations(&state) == [3000, 0]);
+    assert!(sidecar::State::new().apply(&of(&[1, 2]), &ca).unwrap_err().to_string().contains("there is one port"));
+}

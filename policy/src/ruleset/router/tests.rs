@@ -437,6 +437,28 @@ proptest! {
     }
 }
 
+/// A segment of characters that mean something in patterns elsewhere, in canonical form.
+fn literal() -> impl Strategy<Value = String> {
+    let pieces =
+        &["a", "b", "c", ".", "+", "$", "(", ")", ":", "-", "!", "%2A", "%7B", "%7D", "%5B", "%5D", "%3F", "%7C"];
+    proptest::collection::vec(proptest::sample::select(&pieces[..]), 1..6).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn a_literal_is_found_by_itself_alone(literals in proptest::collection::vec(literal(), 1..4), other in literal()) {
+        let template = format!("/{}", literals.join("/"));
+        let path = format!("/{}", literals.iter().map(|_| other.as_str()).collect::<Vec<_>>().join("/"));
+        prop_assume!(Template::parse(&template).is_ok() && crate::request::is_canonical(&path));
+        let (template, path): (&'static str, &'static str) = (template.leak(), path.leak());
+        let itself = chosen(&[template], template);
+        prop_assert_eq!(itself.as_deref(), Some(template));
+        prop_assert_eq!(chosen(&[template], path).is_some(), template == path, "{} {}", template, path);
+    }
+}
+
 #[test]
 fn paths_of_the_metadata_document() {
     let is_metadata = |path: &str| Template::parse(path).unwrap().is_metadata();

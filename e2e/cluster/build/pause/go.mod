@@ -1,0 +1,3 @@
+module doorward.dev/e2e/cluster/pause
+
+go 1.26.0

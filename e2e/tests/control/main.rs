@@ -1,0 +1,18 @@
+//! Against a real API server, without nodes and controllers: `make e2e-control`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a helper of tests that cannot go on has failed its test"
+)]
+
+mod bounds;
+mod cases;
+mod columns;
+mod full;
+mod helpers;
+mod objects;
+mod scene;
+mod size;

@@ -1,0 +1,256 @@
+//! From worlds to what pods run.
+
+use super::*;
+use crate::objects::{DeclaredPort, Pod, Policy, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::watcher::Event;
+use serde_json::{Value, json};
+
+const JWKS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
+
+fn key(name: &str) -> Key {
+    Key { namespace: "shop".to_owned(), name: name.to_owned() }
+}
+
+fn options() -> Options {
+    Options { compile: Settings::default(), cluster_domain: "cluster.local".to_owned() }
+}
+
+/// A policy for pods `app: APP` on port 3000; `second` orders policies by age.
+fn policy(name: &str, generation: i64, second: i64, app: &str, spec: Value) -> (Key, Policy) {
+    let mut whole = json!({
+        "selector": {"matchLabels": {"app": app}},
+        "port": 3000,
+        "tls": {"mode": "Optional"},
+        "rules": [{"path": "/health", "allow": "Anonymous"}],
+    });
+    for (field, value) in spec.as_object().into_iter().flatten() {
+        whole[field] = value.clone();
+    }
+    let metadata = json!({"namespace": "shop", "name": name, "generation": generation, "uid": format!("uid-{name}")});
+    let object =
+        json!({"apiVersion": "doorward.dev/v1alpha1", "kind": "ApiAuthPolicy", "metadata": metadata, "spec": whole});
+    let created = Some(Time(Timestamp::from_second(second).unwrap()));
+    (key(name), Policy { uid: format!("uid-{name}"), generation, created, object, status: Value::Null })
+}
+
+fn pod(name: &str, app: &str) -> (Key, Pod) {
+    let id = PodId { namespace: "shop".to_owned(), name: name.to_owned(), uid: format!("uid-{name}") };
+    let pod = Pod {
+        id,
+        labels: [("app".to_owned(), app.to_owned())].into(),
+        service_account: "runner".into(),
+        ports: vec![DeclaredPort { name: Some("http".into()), number: 3000 }],
+        protected: None,
+        injected: true,
+        ended: false,
+    };
+    (key(name), pod)
+}
+
+fn world(policies: Vec<(Key, Policy)>, pods: Vec<(Key, Pod)>) -> World {
+    let mut world = World::default();
+    let service = Service { selector: [("app".to_owned(), "users".to_owned())].into() };
+    list(&mut world.policies, policies);
+    list(&mut world.pods, pods);
+    list(&mut world.services, vec![(key("users"), service)]);
+    world
+}
+
+fn list<T: PartialEq>(cache: &mut crate::cache::Cache<T>, objects: Vec<(Key, T)>) {
+    cache.apply(Event::Init);
+    objects.into_iter().for_each(|object| {
+        cache.apply(Event::InitApply(object));
+    });
+    cache.apply(Event::InitDone);
+}
+
+fn desired<'a>(outcome: &'a Outcome, pod: &str) -> &'a Desired {
+    outcome.desired.iter().find(|(id, _)| id.name == pod).map(|(_, desired)| &**desired).unwrap()
+}
+
+/// The generation of what a pod runs on port 3000.
+fn generation(outcome: &Outcome, pod: &str) -> Option<i64> {
+    let line = &desired(outcome, pod).rulesets.get(&3000)?.line;
+    let message: policy_wire::RulesetMessage = serde_json::from_slice(line).unwrap();
+    assert_eq!(message.port, 3000);
+    message.body().unwrap();
+    Some(message.generation)
+}
+
+use ::policy::wire as policy_wire;
+
+fn run(compiler: &mut Compiler, world: &World) -> Outcome {
+    compiler.run(world, &FetchedKeys::new())
+}
+
+#[test]
+fn selected_pods_run_the_policy_and_others_none() {
+    let world = world(vec![policy("users", 3, 1, "users", json!({}))], vec![pod("a", "users"), pod("b", "other")]);
+    let mut compiler = Compiler::new(options());
+    let outcome = run(&mut compiler, &world);
+    assert_eq!((generation(&outcome, "a"), generation(&outcome, "b")), (Some(3), None));
+    assert!(desired(&outcome, "a").complete && desired(&outcome, "b").selected.is_empty());
+    let policy = &outcome.policies[&key("users")];
+    assert!(policy.accepted);
+    assert_eq!(policy.pods.iter().map(|pod| pod.id.name.as_str()).collect::<Vec<_>>(), ["a"]);
+    let names = desired(&outcome, "a").names.as_deref().unwrap();
+    assert_eq!(names.spiffe, "spiffe://cluster.local/ns/shop/sa/runner");
+    assert_eq!(names.dns, ["users", "users.shop", "users.shop.svc", "users.shop.svc.cluster.local"]);
+    assert!(desired(&outcome, "b").names.as_deref().unwrap().dns.is_empty());
+}
+
+#[test]
+fn an_invalid_update_keeps_the_last_good_rules_and_a_deleted_policy_none() {
+    let mut compiler = Compiler::new(options());
+    let pods = || vec![pod("a", "users")];
+    run(&mut compiler, &world(vec![policy("users", 1, 1, "users", json!({}))], pods()));
+    let bad = policy("users", 2, 1, "users", json!({"rules": [{"path": "/x", "require": {"scope": ["admin"]}}]}));
+    let outcome = run(&mut compiler, &world(vec![bad], pods()));
+    let told = &outcome.policies[&key("users")];
+    assert!(!told.accepted && told.generation == 2);
+    assert_eq!(told.diagnostics[0].path, "spec.rules[0].require.scope");
+    assert_eq!(generation(&outcome, "a"), Some(1));
+    let outcome = run(&mut compiler, &world(Vec::new(), pods()));
+    assert_eq!(generation(&outcome, "a"), None);
+    assert!(desired(&outcome, "a").selected.is_empty(), "no policy selects it: absent");
+}
+
+#[test]
+fn a_policy_that_never_could_be_used_still_selects() {
+    let bad = policy("users", 1, 1, "users", json!({"tls": {"mode": "Mutal"}}));
+    let outcome = run(&mut Compiler::new(options()), &world(vec![bad], vec![pod("a", "users")]));
+    assert_eq!(generation(&outcome, "a"), None);
+    assert_eq!(desired(&outcome, "a").selected, BTreeSet::from([3000]), "nobody may call the port absent");
+    assert!(outcome.policies[&key("users")].rules.is_none());
+}
+
+#[test]
+fn an_object_made_anew_has_no_last_good_rules() {
+    let mut compiler = Compiler::new(options());
+    let pods = || vec![pod("a", "users")];
+    run(&mut compiler, &world(vec![policy("users", 1, 1, "users", json!({}))], pods()));
+    let (name, mut bad) = policy("users", 1, 1, "users", json!({"rules": [{"path": "x", "allow": "Anonymous"}]}));
+    bad.uid = "another".to_owned();
+    let outcome = run(&mut compiler, &world(vec![(name, bad)], pods()));
+    assert_eq!(generation(&outcome, "a"), None);
+}
+
+#[test]
+fn of_two_policies_on_one_port_the_older_rules() {
+    let policies = || {
+        vec![
+            policy("a-young", 7, 20, "users", json!({})),
+            policy("z-old", 9, 10, "users", json!({})),
+            policy("other", 1, 5, "other", json!({})),
+        ]
+    };
+    let outcome = run(&mut Compiler::new(options()), &world(policies(), vec![pod("a", "users"), pod("b", "other")]));
+    assert_eq!(generation(&outcome, "a"), Some(9));
+    let conflict = |name: &str| outcome.policies[&key(name)].pods[0].conflict.clone();
+    assert_eq!(conflict("a-young"), Some(Conflict { other: key("z-old"), other_rules: true }));
+    assert_eq!(conflict("z-old"), Some(Conflict { other: key("a-young"), other_rules: false }));
+    assert_eq!(conflict("other"), None);
+    let mut same_age = policies();
+    same_age[0].1.created = same_age[1].1.created.clone();
+    let outcome = run(&mut Compiler::new(options()), &world(same_age, vec![pod("a", "users")]));
+    assert_eq!(generation(&outcome, "a"), Some(7), "of one age: by name");
+}
+
+#[test]
+fn what_a_policy_names_is_waited_for_and_its_changes_are_seen() {
+    let keys = json!({"issuers": [{"name": "main", "issuer": "https://login.example.com", "audiences": ["a"],
+        "keys": {"configMapName": "keys", "key": "jwks.json"}}]});
+    let mut compiler = Compiler::new(options());
+    let mut world = world(vec![policy("users", 1, 1, "users", keys)], vec![pod("a", "users")]);
+    assert_eq!(Compiler::references(&world), BTreeSet::from([key("keys")]));
+    let outcome = run(&mut compiler, &world);
+    assert!(outcome.policies.is_empty(), "nothing is said before it was looked at");
+    assert!(!desired(&outcome, "a").complete);
+    world.config_maps.insert(key("keys"), None);
+    let outcome = run(&mut compiler, &world);
+    assert!(!outcome.policies[&key("users")].accepted && desired(&outcome, "a").complete);
+    world.config_maps.insert(key("keys"), Some([("jwks.json".to_owned(), JWKS.to_owned())].into()));
+    let outcome = run(&mut compiler, &world);
+    assert!(outcome.policies[&key("users")].accepted);
+    assert_eq!(desired(&outcome, "a").keys.len(), 1);
+    let before = desired(&outcome, "a").keys.values().next().unwrap().revision.clone();
+    let other = JWKS.replace("\"a\"", "\"b\"");
+    world.config_maps.insert(key("keys"), Some([("jwks.json".to_owned(), other)].into()));
+    let outcome = run(&mut compiler, &world);
+    let desired = desired(&outcome, "a");
+    assert_ne!(desired.keys.values().next().unwrap().revision, before);
+    assert_eq!(
+        desired.rulesets[&3000].revision,
+        outcome.policies[&key("users")].rules.as_ref().map(|rules| format!("1/{}", rules.revision)).unwrap()
+    );
+}
+
+#[test]
+fn ports_are_found_by_name_by_annotation_and_by_being_the_only_one() {
+    let two = vec![
+        DeclaredPort { name: Some("http".into()), number: 8080 },
+        DeclaredPort { name: Some("metrics".into()), number: 9090 },
+    ];
+    let port_of = |port: Value, ports: Vec<DeclaredPort>, protected: Option<&str>| {
+        let mut spec = json!({"port": port});
+        if port.is_null() {
+            spec = json!({});
+        }
+        let (name, mut object) = policy("users", 1, 1, "users", spec);
+        if port.is_null() {
+            object.object["spec"].as_object_mut().unwrap().remove("port");
+        }
+        let (pod_name, mut pod) = pod("a", "users");
+        (pod.ports, pod.protected) = (ports, protected.map(Into::into));
+        let outcome = run(&mut Compiler::new(options()), &world(vec![(name, object)], vec![(pod_name, pod)]));
+        let selected = desired(&outcome, "a").selected.clone();
+        (outcome.policies[&key("users")].pods[0].port, selected.into_iter().collect::<Vec<_>>())
+    };
+    assert_eq!(port_of(json!("http"), two.clone(), None), (Some(8080), vec![8080]));
+    assert_eq!(port_of(json!(9090), two.clone(), None), (Some(9090), vec![9090]));
+    assert_eq!(port_of(json!("nothing"), two.clone(), None), (None, vec![8080, 9090]), "and none of them is absent");
+    assert_eq!(port_of(Value::Null, two.clone(), None).0, None);
+    assert_eq!(port_of(Value::Null, two.clone(), Some("metrics")).0, Some(9090));
+    assert_eq!(port_of(Value::Null, two.clone(), Some("8080")).0, Some(8080));
+    assert_eq!(port_of(Value::Null, two.clone(), Some("8080,metrics")).0, None);
+    assert_eq!(port_of(Value::Null, two[..1].to_vec(), None).0, Some(8080));
+}
+
+#[test]
+fn one_message_is_shared_by_all_pods_and_kept_while_nothing_changes() {
+    let objects = || {
+        let pods = (0..50).map(|number| pod(&format!("p{number}"), "users")).collect();
+        world(vec![policy("users", 1, 1, "users", json!({}))], pods)
+    };
+    let mut compiler = Compiler::new(options());
+    let first = run(&mut compiler, &objects());
+    let again = run(&mut compiler, &objects());
+    let pointers: BTreeSet<_> = first
+        .desired
+        .values()
+        .chain(again.desired.values())
+        .map(|desired| Arc::as_ptr(&desired.rulesets[&3000]))
+        .collect();
+    assert_eq!(pointers.len(), 1);
+}
+
+/// Whatever the order in which objects are seen, the same is made of them.
+#[test]
+fn the_order_of_objects_changes_nothing() {
+    let policies = || {
+        vec![
+            policy("a", 1, 3, "users", json!({})),
+            policy("b", 2, 2, "users", json!({})),
+            policy("c", 3, 1, "users", json!({})),
+        ]
+    };
+    let pods = || vec![pod("a", "users"), pod("b", "users")];
+    let told = |outcome: Outcome| (outcome.desired, outcome.policies);
+    let straight = told(run(&mut Compiler::new(options()), &world(policies(), pods())));
+    let mut turned = (policies(), pods());
+    turned.0.reverse();
+    turned.1.reverse();
+    assert_eq!(told(run(&mut Compiler::new(options()), &world(turned.0, turned.1))), straight);
+}

@@ -1,0 +1,41 @@
+//! Lifecycle hooks: those that cannot work any more are refused, and a missing one is added.
+
+use policy::wire::ProtectedPort;
+use serde_json::{Map, Value, json};
+
+use super::Settings;
+use super::pod;
+use super::refusal::{Code, Sink};
+
+/// The kubelet's hooks come from outside of the pod: on a protected port they would need a token, and unlike a probe's, a
+/// hook's answer may matter to what it asks for.
+pub(super) fn refuse(pod: &Value, ports: &[ProtectedPort], sink: &mut Sink) {
+    for container in pod::applications(pod) {
+        for hook in ["postStart", "preStop"] {
+            let Some(get) = container.value.pointer(&format!("/lifecycle/{hook}/httpGet")) else { continue };
+            let port = get.get("port").and_then(|port| pod::port_in(container.value, port));
+            let elsewhere = !pod::text(get, "host").is_empty();
+            if let Some(port) = port.filter(|port| !elsewhere && ports.iter().any(|protected| protected.port == *port))
+            {
+                sink.refuse(
+                    Code::HttpHook,
+                    format!("{}/lifecycle/{hook}/httpGet", container.pointer),
+                    format!("the kubelet cannot call the protected port `{port}`: it has no token"),
+                    "write the hook as `exec`, or let the application serve it on another port",
+                );
+            }
+        }
+    }
+}
+
+/// Lets application containers that have no `preStop` go on while callers learn that the pod ends.
+pub(super) fn add_sleep(pod: &mut Value, settings: &Settings) {
+    let mains = pod::list_mut(pod, "containers");
+    for container in mains.into_iter().flatten() {
+        let Some(lifecycle) = pod::object_of(container, "lifecycle") else { continue };
+        let hook = lifecycle.entry("preStop").or_insert(Value::Null);
+        if hook.is_null() || hook.as_object().is_some_and(Map::is_empty) {
+            *hook = json!({"sleep": {"seconds": settings.sleep_seconds}});
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The keys of the issuers in use, fetched once for all policies and pods.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use issuer::Keys;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use policy::keys::KeySource;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::compiler::FetchedKeys;
+use crate::status::{AllKeysSeen, KeysSeen};
+
+/// Fetches the keys of the issuers in use.
+pub struct Fetcher {
+    keys: Arc<Keys>,
+    known: watch::Receiver<BTreeMap<String, issuer::Known>>,
+    /// One moment on both clocks: so a time of the one is the same time of the other whenever it is asked for.
+    began: (Instant, Timestamp),
+}
+
+/// What a fetcher knows.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The sets by id.
+    pub messages: FetchedKeys,
+    /// What is to be said of each.
+    pub seen: AllKeysSeen,
+}
+
+impl Fetcher {
+    /// Fetches nothing yet.
+    #[must_use]
+    pub fn new(keys: Arc<Keys>) -> Self {
+        let known = keys.subscribe();
+        Self { keys, known, began: (Instant::now(), Timestamp::now()) }
+    }
+
+    /// Fetches from exactly these sources from now on.
+    pub fn want(&self, sources: BTreeSet<KeySource>) {
+        self.keys.want(sources);
+    }
+
+    /// Waits until something came, or an attempt failed.
+    pub async fn changed(&mut self) {
+        if self.known.changed().await.is_err() {
+            // Nobody fetches any more: nothing will change.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What is known now.
+    pub fn known(&mut self) -> Known {
+        let mut told = Known::default();
+        let began = self.began;
+        for (id, known) in &*self.known.borrow_and_update() {
+            told.messages.extend(known.message.as_ref().map(|message| (id.clone(), Arc::clone(message))));
+            let status = &known.status;
+            let seen = KeysSeen {
+                keys: u32::try_from(status.keys).unwrap_or(u32::MAX),
+                last_fetch: status.fetched.map(|moment| wall_clock(began, moment)),
+                error: status.error.as_ref().map(|fault| (fault.code.to_owned(), fault.message.clone())),
+            };
+            told.seen.insert(id.clone(), seen);
+        }
+        told
+    }
+}
+
+/// A moment of the monotonic clock in the time that people read, in whole seconds.
+fn wall_clock((instant, timestamp): (Instant, Timestamp), moment: Instant) -> Timestamp {
+    let since = SignedDuration::try_from(moment.saturating_duration_since(instant)).unwrap_or_default();
+    let exact = timestamp.checked_add(since).unwrap_or(timestamp);
+    Timestamp::from_second(exact.as_second()).unwrap_or(exact)
+}

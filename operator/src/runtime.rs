@@ -1,0 +1,221 @@
+//! Everything started, wired together, and stopped in order.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, ensure};
+use kube::{Client, Config};
+use policy::wire::UnknownKey;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{interval, sleep};
+use tracing::{info, warn};
+
+use crate::admission::{KubeLookup, Service};
+use crate::args::Args;
+use crate::ca::{self, Authority, KubeStore, Webhooks, service_names};
+use crate::compiler::{Compiler, Options};
+use crate::engine::{Engine, Told};
+use crate::hub::{Hub, PodId};
+use crate::inject;
+use crate::keys::Fetcher;
+use crate::lease::{Group, Keeper};
+use crate::limits::{self, API_CONNECT, API_READ, API_WAIT, OLDEST_MINOR, WEBHOOK_CHECK};
+use crate::metrics::Metrics;
+use crate::serve::{Health, KubeReviewer, Server, ServerParts, webhooks};
+use crate::status::{Writer, WriterParts};
+
+/// The Secret and the ConfigMap of the built-in CA.
+const CA: &str = "doorward-ca";
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// Where the API server cannot be reached or is too old, or an address cannot be bound.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    let client = client(&args.name).await?;
+    check_version(&client).await?;
+
+    let metrics = Metrics::new();
+    let hub = Arc::new(Hub::default());
+    let keys = Arc::new(issuer::Keys::new(issuer::Settings {
+        allowed_networks: args.issuer_networks.clone(),
+        loopback: false,
+        max_stale: args.keys_max_stale,
+    })?);
+    let (stop, stopped) = watch::channel(false);
+    let keeper = Keeper::new(client.clone(), &args.namespace, args.name.clone());
+    let group = keeper.group();
+    let leases = tokio::spawn(keeper.run(stopped));
+    let authority = start_authority(&args, &client, group.clone());
+
+    let options = Options::of(&args);
+    let admission = Arc::new(Service::new(
+        KubeLookup::new(&client),
+        args.namespace.clone(),
+        args.injection(),
+        options.compile.clone(),
+    ));
+    tokio::spawn(keep_injection(Arc::clone(&admission), args.injection(), authority.bundles()));
+    let compiler = Compiler::new(options);
+    let (engine, told) = Engine::new(&client, compiler, Arc::clone(&hub), Fetcher::new(Arc::clone(&keys)));
+    let engine = tokio::spawn(engine.run());
+    start_writer(&args, &client, &hub, &told, group.clone());
+    tokio::spawn(keep_webhooks(client.clone(), webhook_configurations(&args), Arc::clone(&authority), group));
+
+    let health = Health::new(Arc::clone(&metrics), Arc::clone(&authority));
+    let probes = health.start(args.health).await.with_context(|| format!("cannot listen on {}", args.health))?;
+    tell_health(&health, told.complete);
+    let webhooks = webhooks::start(args.webhooks, admission, authority.serving_config()?)
+        .with_context(|| format!("cannot listen on {}", args.webhooks))?;
+    let parts = ServerParts {
+        hub,
+        reviewer: Arc::new(KubeReviewer::new(&client)),
+        authority,
+        unknown_keys: Arc::new(move |_: &PodId, unknown: &[UnknownKey]| {
+            unknown.iter().for_each(|key| keys.unknown_key(&key.issuer, &key.kid));
+        }),
+        metrics,
+        limits: limits::Limits::default(),
+    };
+    let sidecars =
+        Server::start(args.sidecars, parts).with_context(|| format!("cannot listen on {}", args.sidecars))?;
+    info!(sidecars = %sidecars.address(), health = %probes.address(), "serving");
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        ended = engine => anyhow::bail!("the watches ended: {ended:?}"),
+    }
+    info!("stopping");
+    health.stops();
+    // Another replica may lead while this one says good-bye to its sidecars.
+    stop.send_replace(true);
+    let _ = leases.await;
+    tokio::join!(sidecars.stop(), webhooks.stop());
+    probes.stop().await;
+    Ok(())
+}
+
+/// A client with explicit times; the replica's name in `User-Agent` tells in the API server's audit log who wrote.
+async fn client(name: &str) -> anyhow::Result<Client> {
+    let mut config = Config::infer().await.context("no API server: run in a cluster, or set KUBECONFIG")?;
+    config.connect_timeout = Some(API_CONNECT);
+    // A watch is silent for up to its own time.
+    config.read_timeout = Some(API_READ);
+    config.write_timeout = Some(API_CONNECT);
+    let agent = format!("doorward-operator/{name}");
+    let value = http::HeaderValue::from_str(&agent).context("the name of the replica is no header value")?;
+    config.headers.push((http::header::USER_AGENT, value));
+    Ok(Client::try_from(config)?)
+}
+
+/// Native sidecars are stable from 1.33.
+async fn check_version(client: &Client) -> anyhow::Result<()> {
+    let info = loop {
+        match client.apiserver_version().await {
+            Ok(info) => break info,
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "the API server does not answer yet");
+                sleep(API_WAIT).await;
+            }
+        }
+    };
+    let minor: u32 = info.minor.trim_end_matches(|letter: char| !letter.is_ascii_digit()).parse().unwrap_or(0);
+    ensure!(
+        info.major != "1" || minor >= OLDEST_MINOR,
+        "Kubernetes {} is too old: Doorward needs 1.{OLDEST_MINOR} or later, where native sidecars are stable",
+        info.git_version
+    );
+    Ok(())
+}
+
+fn start_authority(args: &Args, client: &Client, mut group: watch::Receiver<Group>) -> Arc<Authority> {
+    let authority = Authority::new(service_names(&args.service, &args.namespace).to_vec());
+    let (secret, source) = match &args.ca_secret {
+        Some(name) => (name.as_str(), ca::Source::Given),
+        None => (CA, ca::Source::BuiltIn),
+    };
+    let store = KubeStore::new(client, &args.namespace, secret, CA);
+    let (leads, is_leader) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            leads.send_replace(group.borrow_and_update().leads());
+            if group.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    tokio::spawn(ca::run(store, source, Arc::clone(&authority), is_leader));
+    authority
+}
+
+fn start_writer(args: &Args, client: &Client, hub: &Arc<Hub>, told: &Told, group: watch::Receiver<Group>) {
+    let parts = WriterParts {
+        client: client.clone(),
+        name: args.name.clone(),
+        hub: Arc::clone(hub),
+        outcomes: told.outcomes.clone(),
+        keys: told.keys.clone(),
+        group,
+        statuses: Arc::clone(&told.statuses),
+    };
+    tokio::spawn(Writer::new(parts).run());
+}
+
+fn tell_health(health: &Arc<Health>, mut complete: watch::Receiver<bool>) {
+    let health = Arc::clone(health);
+    tokio::spawn(async move {
+        if complete.wait_for(|complete| *complete).await.is_ok() {
+            info!("the caches are complete");
+            health.caches_are_complete();
+        }
+    });
+}
+
+fn webhook_configurations(args: &Args) -> Webhooks {
+    let name = vec![args.webhook_configuration.clone()];
+    Webhooks { mutating: name.clone(), validating: name }
+}
+
+/// Pods that are made from now on know the operator by the CA of the moment.
+async fn keep_injection(
+    admission: Arc<Service<KubeLookup>>,
+    settings: inject::Settings,
+    mut bundles: watch::Receiver<Option<Arc<str>>>,
+) {
+    loop {
+        let bundle = bundles.borrow_and_update().clone();
+        if let Some(bundle) = bundle {
+            admission.set_injection(inject::Settings { ca_bundle: bundle.to_string(), ..settings.clone() });
+        }
+        if bundles.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The leader tells the API server by which CA it knows the webhooks: after every change, and now and then, for others may
+/// have written there.
+async fn keep_webhooks(
+    client: Client,
+    webhooks: Webhooks,
+    authority: Arc<Authority>,
+    mut group: watch::Receiver<Group>,
+) {
+    let mut bundles = authority.bundles();
+    let mut checks = interval(WEBHOOK_CHECK);
+    loop {
+        tokio::select! {
+            _ = checks.tick() => {}
+            changed = bundles.changed() => if changed.is_err() { return },
+            changed = group.changed() => if changed.is_err() { return },
+        }
+        let bundle = bundles.borrow_and_update().clone();
+        let Some(bundle) = bundle.filter(|_| group.borrow_and_update().leads()) else { continue };
+        if let Err(error) = ca::patch_webhooks(&client, &webhooks, &bundle).await {
+            warn!(error = &error as &dyn std::error::Error, "cannot write `caBundle`");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The server that the API server asks before it stores a pod or a policy.
+
+use super::listener::{bind, reaches};
+use super::{Running, Stage, StartError};
+use crate::admission::{Lookup, MAX_BODY, Service};
+use crate::limits::{ACCEPT_PAUSE, FIELDS, HEAD, WEBHOOK_CONNECTIONS, WEBHOOK_HANDSHAKE, WEBHOOK_IDLE, WEBHOOK_TIME};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+/// Binds and answers.
+///
+/// # Errors
+/// Where the address cannot be bound.
+pub fn start<L: Lookup + 'static>(
+    address: SocketAddr,
+    service: Arc<Service<L>>,
+    tls: Arc<ServerConfig>,
+) -> Result<Running, StartError> {
+    let listener = bind(address)?;
+    let address = listener.local_addr()?;
+    let stage = watch::Sender::new(Stage::Serving);
+    let connections = Arc::new(Semaphore::new(WEBHOOK_CONNECTIONS));
+    tokio::spawn(accept(service, listener, tls, Arc::clone(&connections), stage.subscribe()));
+    Ok(Running::new(address, stage, connections, WEBHOOK_CONNECTIONS))
+}
+
+async fn accept<L: Lookup + 'static>(
+    service: Arc<Service<L>>,
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    slots: Arc<Semaphore>,
+    mut stage: watch::Receiver<Stage>,
+) {
+    let later = stage.clone();
+    let mut stopping = pin!(reaches(&mut stage, Stage::Stopping));
+    loop {
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(&slots).acquire_owned().await else { return };
+        tokio::select! {
+            () = &mut stopping => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let (service, tls) = (Arc::clone(&service), Arc::clone(&tls));
+                    tokio::spawn(serve(service, stream, tls, permit, later.clone()));
+                }
+                // No descriptors, or a caller that was gone before we came: trying again at once would spin.
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            },
+        }
+    }
+}
+
+async fn serve<L: Lookup + 'static>(
+    service: Arc<Service<L>>,
+    stream: TcpStream,
+    tls: Arc<ServerConfig>,
+    _permit: OwnedSemaphorePermit,
+    mut stage: watch::Receiver<Stage>,
+) {
+    let mut closed = stage.clone();
+    let talk = async {
+        let Ok(Ok(stream)) = timeout(WEBHOOK_HANDSHAKE, TlsAcceptor::from(tls).accept(stream)).await else { return };
+        let answer = service_fn(|request| {
+            let service = Arc::clone(&service);
+            async move { Ok::<_, Infallible>(answer(request, service).await) }
+        });
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(WEBHOOK_IDLE).max_buf_size(HEAD).max_headers(FIELDS);
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answer));
+        // The API server asks again where it got no answer.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = reaches(&mut stage, Stage::Stopping) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    };
+    tokio::select! {
+        () = talk => {}
+        () = reaches(&mut closed, Stage::Closed) => {}
+    }
+}
+
+async fn answer<L: Lookup>(request: Request<Incoming>, service: Arc<Service<L>>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let whole = async {
+        let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+        Ok::<_, StatusCode>(service.call(Request::from_parts(head, body.to_bytes())).await)
+    };
+    let answered = timeout(WEBHOOK_TIME, whole).await.unwrap_or(Err(StatusCode::REQUEST_TIMEOUT));
+    answered.map_or_else(
+        |status| {
+            let mut response = Response::new(Full::default());
+            *response.status_mut() = status;
+            response
+        },
+        |response| response.map(Full::from),
+    )
+}

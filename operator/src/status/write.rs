@@ -1,0 +1,300 @@
+//! Writes what is to be said: every replica its own entry, the leader the rest, each only where it changed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crds::{ApiAuthPolicy, ApiAuthPolicyStatus, Condition, ReplicaStatus};
+use futures_util::{StreamExt, stream};
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Error};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::warn;
+
+use super::{AllKeysSeen, of_leader, of_replica};
+use crate::compiler::{Outcome, PolicyOutcome};
+use crate::hub::{Hub, PodId, Seen};
+use crate::lease::Group;
+use crate::limits::{API_TIMEOUT, SETTLE, STATUS_INTERVAL, STATUS_REPAIR, STATUS_WRITES};
+use crate::objects::Key;
+
+/// Who writes what the leader writes.
+const LEADER: &str = "doorward-operator";
+
+/// The status of every policy as the API server had it last.
+pub type Statuses = Arc<Mutex<BTreeMap<Key, Value>>>;
+
+/// What a writer is made of.
+pub struct WriterParts {
+    /// For writing.
+    pub client: Client,
+    /// The name of this replica.
+    pub name: String,
+    /// What the pods report.
+    pub hub: Arc<Hub>,
+    /// What the compiler says.
+    pub outcomes: watch::Receiver<Arc<Outcome>>,
+    /// What is known of keys.
+    pub keys: watch::Receiver<Arc<AllKeysSeen>>,
+    /// Who leads.
+    pub group: watch::Receiver<Group>,
+    /// What is written already.
+    pub statuses: Statuses,
+}
+
+/// Writes statuses.
+pub struct Writer {
+    parts: WriterParts,
+    api: Client,
+    recorder: Recorder,
+    started: Instant,
+    written: BTreeMap<Key, Written>,
+    /// Since when replicas are not there any more.
+    missing: BTreeMap<String, Instant>,
+}
+
+#[derive(Default)]
+struct Written {
+    uid: String,
+    replica: Option<(ReplicaStatus, Instant)>,
+    leader: Option<(ApiAuthPolicyStatus, Instant)>,
+}
+
+/// One write.
+enum Write {
+    Replica(Key, Arc<PolicyOutcome>, ReplicaStatus),
+    Leader(Key, Arc<PolicyOutcome>, Box<ApiAuthPolicyStatus>, Vec<Condition>),
+    Remove(Key, Arc<PolicyOutcome>, String),
+}
+
+impl Writer {
+    /// Nothing is written yet.
+    #[must_use]
+    pub fn new(parts: WriterParts) -> Self {
+        let reporter = Reporter { controller: LEADER.to_owned(), instance: Some(parts.name.clone()) };
+        let (api, recorder) = (parts.client.clone(), Recorder::new(parts.client.clone(), reporter));
+        Self { parts, api, recorder, started: Instant::now(), written: BTreeMap::new(), missing: BTreeMap::new() }
+    }
+
+    /// Writes for ever, at most once in [`STATUS_INTERVAL`].
+    pub async fn run(mut self) {
+        let mut repair = tokio::time::interval(STATUS_REPAIR);
+        repair.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut next = Instant::now();
+        loop {
+            let parts = &mut self.parts;
+            // Whoever could tell us of changes is gone: so is the work.
+            tokio::select! {
+                changed = parts.outcomes.changed() => if changed.is_err() { return },
+                changed = parts.keys.changed() => if changed.is_err() { return },
+                changed = parts.group.changed() => if changed.is_err() { return },
+                () = parts.hub.reported() => {}
+                _ = repair.tick() => {}
+            }
+            sleep_until(next).await;
+            next = Instant::now() + STATUS_INTERVAL;
+            self.write().await;
+        }
+    }
+
+    async fn write(&mut self) {
+        let writes = self.plan();
+        let done: Vec<(Write, Result<(), Error>)> = {
+            let this = &*self;
+            stream::iter(writes)
+                .map(async |write| {
+                    let result = this.perform(&write).await;
+                    (write, result)
+                })
+                .buffer_unordered(STATUS_WRITES)
+                .collect()
+                .await
+        };
+        let now = Instant::now();
+        for (write, result) in done {
+            match result {
+                Ok(()) => self.remember(write, now),
+                // Made anew, or gone: the watch tells.
+                Err(Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+                Err(error) => warn!(error = &error as &dyn std::error::Error, "cannot write a status"),
+            }
+        }
+    }
+
+    fn plan(&mut self) -> Vec<Write> {
+        let outcome = Arc::clone(&self.parts.outcomes.borrow_and_update());
+        let keys = Arc::clone(&self.parts.keys.borrow_and_update());
+        let group = self.parts.group.borrow_and_update().clone();
+        let seen = self.parts.hub.seen();
+        let now = Instant::now();
+        self.missing.retain(|name, _| !group.replicas.contains(name));
+        self.written.retain(|key, written| outcome.policies.get(key).is_some_and(|policy| policy.uid == written.uid));
+        let mut writes = Vec::new();
+        for (key, policy) in &outcome.policies {
+            let observed = self.observed(key);
+            let written = self.written.entry(key.clone()).or_default();
+            written.uid.clone_from(&policy.uid);
+            let own = of_replica(&self.parts.name, policy, &seen);
+            let settling = now.duration_since(self.started) < SETTLE
+                && observed.observed_generation == Some(policy.generation)
+                && !all_there(policy, &seen);
+            if settling {
+                continue;
+            }
+            let listed = observed.replicas.contains(&own);
+            if is_due(written.replica.as_ref(), &own, listed, now) {
+                writes.push(Write::Replica(key.clone(), Arc::clone(policy), own.clone()));
+            }
+            if !group.leads() {
+                written.leader = None;
+                continue;
+            }
+            let (replicas, gone) = live(&observed, &own, &group, &mut self.missing, now);
+            writes.extend(gone.into_iter().map(|name| Write::Remove(key.clone(), Arc::clone(policy), name)));
+            let before = written.leader.as_ref().map_or(&observed, |(status, _)| status);
+            let status = of_leader(policy, &replicas, &keys, before, Timestamp::now());
+            let same = ApiAuthPolicyStatus { replicas: Vec::new(), ..observed.clone() } == status;
+            if is_due(written.leader.as_ref(), &status, same, now) {
+                let changed = turned(&status.conditions, &before.conditions);
+                writes.push(Write::Leader(key.clone(), Arc::clone(policy), Box::new(status), changed));
+            }
+        }
+        writes
+    }
+
+    fn observed(&self, key: &Key) -> ApiAuthPolicyStatus {
+        let statuses = self.parts.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        // What others wrote there that we cannot read is written over.
+        statuses.get(key).and_then(|status| serde_json::from_value(status.clone()).ok()).unwrap_or_default()
+    }
+
+    fn remember(&mut self, write: Write, now: Instant) {
+        match write {
+            Write::Replica(key, _, status) => self.written.entry(key).or_default().replica = Some((status, now)),
+            Write::Leader(key, _, status, _) => self.written.entry(key).or_default().leader = Some((*status, now)),
+            Write::Remove(..) => {}
+        }
+    }
+
+    async fn perform(&self, write: &Write) -> Result<(), Error> {
+        match write {
+            Write::Replica(key, policy, status) => {
+                self.apply(key, &policy.uid, &manager(&status.name), json!({"replicas": [status]})).await
+            }
+            // Applied under its name without it, the entry goes with its owner.
+            Write::Remove(key, policy, name) => {
+                self.leader_apply(key, &policy.uid, &manager(name), json!({"replicas": []})).await
+            }
+            Write::Leader(key, policy, status, changed) => {
+                let value = serde_json::to_value(status).map_err(Error::SerdeError)?;
+                self.leader_apply(key, &policy.uid, LEADER, value).await?;
+                self.tell(key, &policy.uid, changed).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Looked at again just before: the writes before it may have taken longer than the leadership.
+    async fn leader_apply(&self, key: &Key, uid: &str, manager: &str, status: Value) -> Result<(), Error> {
+        if !self.parts.group.borrow().leads() {
+            return Ok(());
+        }
+        self.apply(key, uid, manager, status).await
+    }
+
+    async fn apply(&self, key: &Key, uid: &str, manager: &str, status: Value) -> Result<(), Error> {
+        let api: Api<ApiAuthPolicy> = Api::namespaced(self.api.clone(), &key.namespace);
+        let patch = json!({
+            "apiVersion": "doorward.dev/v1alpha1",
+            "kind": "ApiAuthPolicy",
+            // One of another UID is not the object that this is about: the API server then refuses.
+            "metadata": {"name": key.name, "namespace": key.namespace, "uid": uid},
+            "status": status,
+        });
+        let parameters = PatchParams::apply(manager).force();
+        let patch = Patch::Apply(&patch);
+        let write = api.patch_status(&key.name, &parameters, &patch);
+        match timeout(API_TIMEOUT, write).await {
+            Ok(result) => result.map(|_| ()),
+            Err(_) => Err(Error::Service("no answer in time".into())),
+        }
+    }
+
+    /// Events are for people who look; one that cannot be written is no reason to stop.
+    async fn tell(&self, key: &Key, uid: &str, changed: &[Condition]) {
+        let reference = ObjectReference {
+            api_version: Some("doorward.dev/v1alpha1".to_owned()),
+            kind: Some("ApiAuthPolicy".to_owned()),
+            name: Some(key.name.clone()),
+            namespace: Some(key.namespace.clone()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        };
+        for condition in changed {
+            let good = (condition.status == "True") != (condition.type_ == "Conflicted");
+            let event = Event {
+                type_: if good { EventType::Normal } else { EventType::Warning },
+                reason: condition.reason.clone(),
+                note: Some(super::cut(condition.message.clone(), 1000)),
+                action: condition.type_.clone(),
+                secondary: None,
+            };
+            let published = timeout(API_TIMEOUT, self.recorder.publish(&event, &reference)).await;
+            if let Ok(Err(error)) = published {
+                warn!(error = &error as &dyn std::error::Error, "cannot write an event");
+            }
+        }
+    }
+}
+
+/// The field manager of a replica's entry.
+fn manager(replica: &str) -> String {
+    super::cut(format!("{LEADER}-{replica}"), 128)
+}
+
+/// Whether something is to be written: it changed, or was written a while ago and is not to be seen.
+fn is_due<T: PartialEq>(written: Option<&(T, Instant)>, wanted: &T, is_seen: bool, now: Instant) -> bool {
+    match written {
+        Some((status, _)) if status != wanted => true,
+        Some((_, at)) => !is_seen && now.duration_since(*at) > STATUS_REPAIR,
+        None => !is_seen,
+    }
+}
+
+/// Whether every pod that has a sidecar has told this replica what it runs.
+fn all_there(policy: &PolicyOutcome, seen: &BTreeMap<PodId, Seen>) -> bool {
+    let reported = |pod: &PodId| seen.get(pod).is_some_and(|seen| seen.report.is_some());
+    policy.pods.iter().filter(|pod| pod.injected).all(|pod| reported(&pod.id))
+}
+
+/// The entries that count, and the names of those that are to be removed. One of a replica that has just gone counts until
+/// its pods had time to find another.
+fn live(
+    observed: &ApiAuthPolicyStatus,
+    own: &ReplicaStatus,
+    group: &Group,
+    missing: &mut BTreeMap<String, Instant>,
+    now: Instant,
+) -> (Vec<ReplicaStatus>, Vec<String>) {
+    let (mut counted, mut gone) = (vec![own.clone()], Vec::new());
+    for entry in observed.replicas.iter().filter(|entry| entry.name != own.name) {
+        let there = group.replicas.contains(&entry.name);
+        let left = !there && now.duration_since(*missing.entry(entry.name.clone()).or_insert(now)) >= SETTLE;
+        if left { gone.push(entry.name.clone()) } else { counted.push(entry.clone()) }
+    }
+    missing.retain(|name, _| !group.replicas.contains(name));
+    (counted, gone)
+}
+
+/// The conditions that turned, which people are told of; of a new object only what is not as it should be.
+fn turned(now: &[Condition], before: &[Condition]) -> Vec<Condition> {
+    let is_turn = |condition: &&Condition| match before.iter().find(|old| old.type_ == condition.type_) {
+        Some(old) => old.status != condition.status,
+        None => condition.type_ == "Accepted",
+    };
+    now.iter().filter(is_turn).cloned().collect()
+}

@@ -1,0 +1,172 @@
+//! Watches of the API server, each with its own back-off: what cannot be listed stays as it was seen last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::pin::pin;
+
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Config, Event, watch_object, watcher};
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tracing::{info, warn};
+
+use crate::limits::{WATCH_BACKOFF_LEAST, WATCH_BACKOFF_MOST, WATCH_TIMEOUT};
+use crate::objects::{Key, Pod, Policy, ReceivedPod, ReceivedService, Service};
+use crate::world::{ConfigMapData, World};
+
+/// Something was seen.
+#[derive(Debug)]
+pub enum Change {
+    /// Of policies.
+    Policies(Event<(Key, Policy)>),
+    /// Of pods.
+    Pods(Event<(Key, Pod)>),
+    /// Of Services.
+    Services(Event<(Key, Service)>),
+    /// Of one ConfigMap.
+    ConfigMap(Key, ConfigMapData),
+}
+
+impl Change {
+    /// Adds it to what was seen before; true where that changes anything.
+    pub fn apply(self, world: &mut World) -> bool {
+        match self {
+            Self::Policies(event) => world.policies.apply(event),
+            Self::Pods(event) => world.pods.apply(event),
+            Self::Services(event) => world.services.apply(event),
+            Self::ConfigMap(key, data) => {
+                let changed = world.config_maps.get(&key) != Some(&data);
+                world.config_maps.insert(key, data);
+                changed
+            }
+        }
+    }
+}
+
+/// Watches policies, pods and Services for as long as somebody listens.
+pub fn start(client: &Client, changes: &mpsc::Sender<Change>) {
+    let policies = Api::all_with(client.clone(), &ApiResource::erase::<crds::ApiAuthPolicy>(&()));
+    spawn(policies, changes, "policies", |object: DynamicObject| Policy::prune(object), Change::Policies);
+    let pods = Api::all_with(client.clone(), &ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&()));
+    spawn(pods, changes, "pods", |object: ReceivedPod| Pod::prune(object), Change::Pods);
+    let services = Api::all_with(client.clone(), &ApiResource::erase::<k8s_openapi::api::core::v1::Service>(&()));
+    spawn(services, changes, "services", |object: ReceivedService| Service::prune(object), Change::Services);
+}
+
+fn spawn<K, T>(
+    api: Api<K>,
+    changes: &mpsc::Sender<Change>,
+    what: &'static str,
+    prune: impl Fn(K) -> (Key, T) + Send + 'static,
+    change: impl Fn(Event<(Key, T)>) -> Change + Send + 'static,
+) where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+    T: Send + 'static,
+{
+    let changes = changes.clone();
+    tokio::spawn(async move {
+        let config = Config::default().timeout(WATCH_TIMEOUT);
+        let mut events = pin!(watcher(api, config).backoff(backoff()));
+        let mut failing = false;
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    if failing {
+                        info!(what, "watching again");
+                    }
+                    failing = false;
+                    let event = map(event, &prune);
+                    if changes.send(change(event)).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    if !failing {
+                        warn!(what, error = &error as &dyn std::error::Error, "cannot watch; what was seen stays");
+                    }
+                    failing = true;
+                }
+            }
+        }
+    });
+}
+
+fn map<K, T>(event: Event<K>, prune: &impl Fn(K) -> T) -> Event<T> {
+    match event {
+        Event::Apply(object) => Event::Apply(prune(object)),
+        Event::Delete(object) => Event::Delete(prune(object)),
+        Event::Init => Event::Init,
+        Event::InitApply(object) => Event::InitApply(prune(object)),
+        Event::InitDone => Event::InitDone,
+    }
+}
+
+/// Quick at first: a watch that was cut is back within a second, and an API server that is away is not run into.
+fn backoff() -> impl kube::runtime::utils::Backoff {
+    kube::runtime::watcher::ExponentialBackoff::from(
+        backon::ExponentialBuilder::default()
+            .with_min_delay(WATCH_BACKOFF_LEAST)
+            .with_max_delay(WATCH_BACKOFF_MOST)
+            .with_factor(2.0)
+            .without_max_times()
+            .with_jitter(),
+    )
+}
+
+/// The ConfigMaps that policies refer to, each watched by its name.
+pub struct ConfigMapWatches {
+    client: Client,
+    changes: mpsc::Sender<Change>,
+    running: BTreeMap<Key, AbortHandle>,
+}
+
+impl ConfigMapWatches {
+    /// Watches none yet.
+    #[must_use]
+    pub fn new(client: Client, changes: mpsc::Sender<Change>) -> Self {
+        Self { client, changes, running: BTreeMap::new() }
+    }
+
+    /// Watches exactly these from now on; what was seen of others is forgotten.
+    pub fn want(&mut self, wanted: &BTreeSet<Key>, world: &mut World) {
+        self.running.retain(|key, task| {
+            let keep = wanted.contains(key);
+            if !keep {
+                task.abort();
+                world.config_maps.remove(key);
+            }
+            keep
+        });
+        // One that was aborted may still have had its last word on the way.
+        world.config_maps.retain(|key, _| wanted.contains(key));
+        for key in wanted {
+            if !self.running.contains_key(key) {
+                let task = tokio::spawn(watch_config_map(self.client.clone(), key.clone(), self.changes.clone()));
+                self.running.insert(key.clone(), task.abort_handle());
+            }
+        }
+    }
+}
+
+async fn watch_config_map(client: Client, key: Key, changes: mpsc::Sender<Change>) {
+    let api: Api<ConfigMap> = Api::namespaced(client, &key.namespace);
+    let mut seen = pin!(watch_object(api, &key.name).backoff(backoff()));
+    while let Some(event) = seen.next().await {
+        match event {
+            Ok(object) => {
+                let data = object.map(|object| object.data.unwrap_or_default());
+                if changes.send(Change::ConfigMap(key.clone(), data)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                warn!(config_map = %key, error = &error as &dyn std::error::Error, "cannot watch; what was seen stays");
+            }
+        }
+    }
+}

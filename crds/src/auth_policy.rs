@@ -1,7 +1,5 @@
 //! The kind itself: which pods a policy protects, and what it says about them.
 
-#![expect(clippy::duplicated_attributes, reason = "columns of one type are no attributes that stand twice")]
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::CustomResource;

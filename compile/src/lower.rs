@@ -180,7 +180,11 @@ fn lower(policy: ApiAuthPolicy, config_maps: &ConfigMaps, settings: &Settings, s
         cors: cors::lower(&context, sink),
         addresses: addresses::lower(&context, &tls, sink),
         limits: limits::lower(&context, sink),
-        policy: PolicyName { namespace: namespace.clone(), name: policy.metadata.name.clone().unwrap_or_default() },
+        policy: PolicyName {
+            namespace: namespace.clone(),
+            name: policy.metadata.name.clone().unwrap_or_default(),
+            uid: policy.metadata.uid.clone().unwrap_or_default(),
+        },
         tls,
         issuers,
         rules,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use kube::Client;
+use kube::runtime::watcher::Event;
 use policy::keys::KeySet;
 use policy::wire::KeysMessage;
 use tokio::sync::{mpsc, watch};
@@ -102,12 +103,21 @@ impl Engine {
 
     /// Notes what was seen; true where it changes what pods run. A status is seen by those who write it alone.
     fn take(&mut self, change: Change) -> bool {
-        let policies = matches!(change, Change::Policies(_));
+        if let Change::Policies(event) = &change {
+            let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+            match event {
+                Event::Apply((key, policy)) | Event::InitApply((key, policy)) => {
+                    statuses.insert(key.clone(), policy.status.clone());
+                }
+                Event::Delete((key, _)) => drop(statuses.remove(key)),
+                Event::Init | Event::InitDone => {}
+            }
+        }
+        let relisted = matches!(change, Change::Policies(Event::InitDone));
         let changed = change.apply(&mut self.world);
-        if policies {
-            let statuses = self.world.policies.objects().iter();
-            let statuses = statuses.map(|(key, policy)| (key.clone(), policy.status.clone())).collect();
-            *self.statuses.lock().unwrap_or_else(PoisonError::into_inner) = statuses;
+        if relisted {
+            let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+            statuses.retain(|key, _| self.world.policies.objects().contains_key(key));
         }
         changed
     }

@@ -109,6 +109,8 @@ pub const RETRY_AFTER: &str = "5";
 
 /// Connections to the health port at once: the kubelet and a scraper use a handful.
 pub const HEALTH_CONNECTIONS: usize = 32;
+/// Of these, from one address, so that nobody keeps the kubelet out: it and a scraper ask one after the other.
+pub const HEALTH_CONNECTIONS_PER_ADDRESS: usize = 8;
 /// Bytes of a request head on the health port (hyper allows no less).
 pub const HEALTH_HEAD: usize = 8192;
 /// For a whole connection to the health port.
@@ -166,6 +168,8 @@ pub const GATHER_RATIO: u32 = 10;
 /// The longest that changes are gathered.
 pub const GATHER_MOST: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether this replica still leads, where nothing tells of a change.
+pub const LEADER_LOOK: Duration = Duration::from_secs(1);
 /// A Lease that did not change for so long is left: another replica leads within 20 s of the leader's end.
 pub const LEASE_DURATION: Duration = Duration::from_secs(12);
 /// How often Leases are renewed: two renewals may fail before another takes over.
@@ -201,10 +205,12 @@ pub const WEBHOOK_CHECK: Duration = Duration::from_secs(30);
 
 /// Connections of API servers at once: each keeps a few open and asks over them.
 pub const WEBHOOK_CONNECTIONS: usize = 256;
+/// Of these, from one address: three API servers behind one address keep ten each.
+pub const WEBHOOK_CONNECTIONS_PER_ADDRESS: usize = 32;
 /// For the TLS handshake of an API server, which waits five seconds in all.
 pub const WEBHOOK_HANDSHAKE: Duration = Duration::from_secs(5);
-/// Between two questions over one connection, and for a head.
-pub const WEBHOOK_IDLE: Duration = Duration::from_secs(120);
+/// Between two questions over one connection, and for a head: who says nothing for so long makes room for others.
+pub const WEBHOOK_IDLE: Duration = Duration::from_secs(30);
 /// For a whole question and its answer: the API server waits no longer.
 pub const WEBHOOK_TIME: Duration = Duration::from_secs(5);
 /// For one look-up during an admission.

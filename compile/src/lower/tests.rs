@@ -785,3 +785,16 @@ fn expressions_of_the_selector_have_values_where_their_operator_needs_them() {
         assert!(found_for(good).is_empty(), "{good}");
     }
 }
+
+/// The built-in CA vouches for Services of every namespace.
+#[test]
+fn a_bare_name_of_a_service_is_no_caller() {
+    let with = |caller: &str| {
+        let (_, found) = compile_text(&POLICY.replace("- {serviceAccount: web/web}", caller), &all_there());
+        let faults = found.iter().filter(|one| one.severity == Severity::Error);
+        faults.map(|one| one.path.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(with("- {dns: web}"), ["spec.rules[0].require.callers[0].dns"]);
+    assert!(with("- {dns: web.shop.svc}").is_empty());
+    assert!(with("- {ca: partner, dns: web}").is_empty());
+}

@@ -10,9 +10,11 @@
 
 mod bounds;
 mod cases;
+mod changes;
 mod columns;
 mod full;
 mod helpers;
+mod installed;
 mod objects;
 mod scene;
 mod size;

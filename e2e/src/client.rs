@@ -94,7 +94,16 @@ impl Target {
         self.connect().await?.get(path).await
     }
 
-    /// The same, with a token and a body.
+    /// The same with a token.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub async fn get_as(&self, token: &str, path: &str) -> anyhow::Result<Answer> {
+        let request = Request::get(path).header("authorization", format!("Bearer {token}"));
+        self.connect().await?.send(request, String::new()).await
+    }
+
+    /// Sends a body with a token.
     ///
     /// # Errors
     /// Where there is no answer.

@@ -18,6 +18,8 @@ use crate::wait::eventually;
 
 /// The rules; DOORWARD and NAMESPACE stand for names.
 const RBAC: &str = include_str!("../objects/rbac.yaml");
+/// The webhooks; NAMESPACE stands for the one that they are asked about.
+const WEBHOOKS: &str = include_str!("../objects/webhooks.yaml");
 /// The name of the service account.
 const ACCOUNT: &str = "doorward";
 /// Where the first replica listens, for sidecars, for the API server, for probes; others listen elsewhere.
@@ -61,6 +63,27 @@ impl Installation {
         let kubeconfig = with_token(kubeconfig, token)?;
         let host = format!("doorward-operator.{}.svc", namespace.name);
         Ok(Self { namespace: namespace.clone(), kubeconfig, audit, host })
+    }
+
+    /// Tells the API server to ask the operator about this namespace's policies and pods. Before the operator starts: it tells the API
+    /// server then by which CA it is known.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn webhooks(&self) -> anyhow::Result<()> {
+        self.no_webhooks().await?;
+        let objects = WEBHOOKS.replace("NAMESPACE", &self.namespace.name);
+        kubectl(&["apply", "--filename", "-"], &objects).await?.success().map(drop)
+    }
+
+    /// The API server does not ask any more.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn no_webhooks(&self) -> anyhow::Result<()> {
+        let kinds = "validatingwebhookconfigurations,mutatingwebhookconfigurations";
+        let deleted = kubectl(&["delete", kinds, "doorward", "--ignore-not-found"], "").await?;
+        deleted.success().map(drop)
     }
 
     /// Starts a replica, which reaches the API server at `server`, or where the administrator does.
@@ -119,6 +142,7 @@ impl Installation {
     /// Where the operator was refused a right, which it must never be, or the API server's.
     pub async fn end(&self) -> anyhow::Result<()> {
         let refused: Vec<Entry> = self.requests()?.into_iter().filter(|entry| entry.code == 403).collect();
+        self.no_webhooks().await?;
         let name = role(&self.namespace);
         let client = self.namespace.client();
         let now = DeleteParams::default();

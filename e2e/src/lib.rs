@@ -16,6 +16,7 @@ pub mod limits;
 pub mod load;
 pub mod namespace;
 pub mod process;
+pub mod provider;
 pub mod relay;
 pub mod sidecar;
 pub mod wait;

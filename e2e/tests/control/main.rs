@@ -16,5 +16,7 @@ mod full;
 mod helpers;
 mod installed;
 mod objects;
+mod policies;
+mod rotation;
 mod scene;
 mod size;

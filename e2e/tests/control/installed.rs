@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::scene::{Way, policy, write};
 
-/// The name of the policy, of the Service, and of the pods' label `app`.
+/// The name of the policy, of the Service, and of what each selects in the pods' labels, `app` and `service`.
 pub(crate) const USERS: &str = "users";
 /// The service account of the pods.
 pub(crate) const RUNNER: &str = "runner";
@@ -40,7 +40,7 @@ impl<'a> Installed<'a> {
         definition::applied(&namespace.client()).await?;
         let installation = Installation::new(namespace).await?;
         service_account(namespace, RUNNER).await?;
-        let service = json!({"metadata": {"name": USERS}, "spec": {"selector": {"app": USERS}, "ports": [{"port": PORT}]}});
+        let service = json!({"metadata": {"name": USERS}, "spec": {"selector": {"service": USERS}, "ports": [{"port": PORT}]}});
         let service: Service = serde_json::from_value(service)?;
         namespace.api().create(&PostParams::default(), &service).await?;
         let history = History::default();
@@ -62,7 +62,7 @@ impl<'a> Installed<'a> {
         let first = self.sidecars.len();
         let names: Vec<String> = (first..first + count).map(|index| format!("{USERS}-{index}")).collect();
         let starting = names.iter().map(|name| {
-            Sidecar::start(self.namespace, &self.installation, RUNNER, name, &[("app", USERS)])
+            Sidecar::start(self.namespace, &self.installation, RUNNER, name, &[("app", USERS), ("service", USERS)])
         });
         self.sidecars.extend(try_join_all(starting).await?);
         Ok(())

@@ -142,10 +142,11 @@ async fn of_two_policies_on_a_port_the_older_rules_and_both_say_so() -> anyhow::
         let (mut installed, _operator) = Installed::with_sidecars(namespace, 2).await?;
         // Creation is told in whole seconds, and of one second the name decides.
         installed.apply("younger", &spec(rules(50))).await?;
-        for (name, other) in [(USERS, "`younger`"), ("younger", "`users`")] {
+        for (name, other) in [(USERS, "younger"), ("younger", USERS)] {
             let found = installed.condition(name, "Conflicted", ("True", "SamePort")).await?;
             let message = found["message"].as_str().unwrap_or_default();
-            let both = ["users-0", "users-1", other];
+            let other = format!("`{}/{other}`", namespace.name);
+            let both = ["users-0", "users-1", &other];
             assert!(both.iter().all(|part| message.contains(part)), "{name}: {message}");
         }
         installed.condition(USERS, "Enforced", ("True", "Enforced")).await?;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::installed::{Installed, USERS, condition, spec};
 
 /// A policy with one issuer whose keys are fetched, and one whose keys stand in a ConfigMap.
-pub(crate) fn issuers(generation: u64, fetched: &Provider, held: &Provider) -> Value {
+fn issuers(generation: u64, fetched: &Provider, held: &Provider) -> Value {
     let mut rules = rules(generation);
     if let Some(rules) = rules.as_array_mut() {
         rules.push(json!({"path": "/me", "allow": "Authenticated"}));
@@ -40,6 +40,25 @@ pub(crate) async fn publish(namespace: &Namespace, fetched: &Provider, held: &Pr
     Ok(())
 }
 
+/// The next generation of the policy, with both issuers, in force everywhere and its tokens accepted.
+pub(crate) async fn apply(installed: &mut Installed<'_>, fetched: &Provider, held: &Provider) -> anyhow::Result<()> {
+    apply_at_once(installed, fetched, held).await?;
+    installed.ready().await?;
+    accepted(installed, fetched).await?;
+    accepted(installed, held).await
+}
+
+/// The next generation of the policy, with both issuers.
+pub(crate) async fn apply_at_once(
+    installed: &mut Installed<'_>,
+    fetched: &Provider,
+    held: &Provider,
+) -> anyhow::Result<()> {
+    installed.generation += 1;
+    installed.history.begins(installed.generation);
+    installed.apply(USERS, &issuers(installed.generation, fetched, held)).await
+}
+
 /// Waits until every sidecar accepts a provider's present tokens.
 pub(crate) async fn accepted(installed: &Installed<'_>, provider: &Provider) -> anyhow::Result<()> {
     let token = provider.token("alice")?;
@@ -60,13 +79,7 @@ async fn a_rotation_of_keys_is_picked_up_and_does_not_touch_enforced() -> anyhow
         let (fetched, held) = (Provider::start().await?, Provider::start().await?);
         publish(namespace, &fetched, &held).await?;
         let (mut installed, _operator) = Installed::with_sidecars(namespace, 2).await?;
-        installed.generation += 1;
-        installed.history.begins(installed.generation);
-        installed.apply(USERS, &issuers(installed.generation, &fetched, &held)).await?;
-        installed.ready().await?;
-        for provider in [&fetched, &held] {
-            accepted(&installed, provider).await?;
-        }
+        apply(&mut installed, &fetched, &held).await?;
         let before = installed.condition(USERS, "Enforced", ("True", "Enforced")).await?;
         let seen = Arc::new(tokio::sync::Mutex::new(Vec::new()));
         let version = namespace.policies().get(USERS).await?.metadata.resource_version.context("no version")?;

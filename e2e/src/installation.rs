@@ -1,5 +1,6 @@
 //! The operator as it is installed: its own service account with exactly its rights, its CA, its replicas.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use anyhow::{Context, ensure};
@@ -7,6 +8,8 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{Api, DeleteParams};
 use kube::config::{AuthInfo, Kubeconfig};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::audit::{Audit, Entry};
 use crate::identity::{account_token, service_account};
@@ -65,14 +68,14 @@ impl Installation {
         Ok(Self { namespace: namespace.clone(), kubeconfig, audit, host })
     }
 
-    /// Tells the API server to ask the operator about this namespace's policies and pods. Before the operator starts: it tells the API
+    /// Tells the API server to ask the operator about a namespace's policies and pods. Before the operator starts: it tells the API
     /// server then by which CA it is known.
     ///
     /// # Errors
     /// The API server's.
-    pub async fn webhooks(&self) -> anyhow::Result<()> {
+    pub async fn webhooks(&self, about: &Namespace) -> anyhow::Result<()> {
         self.no_webhooks().await?;
-        let objects = WEBHOOKS.replace("NAMESPACE", &self.namespace.name);
+        let objects = WEBHOOKS.replace("NAMESPACE", &about.name);
         kubectl(&["apply", "--filename", "-"], &objects).await?.success().map(drop)
     }
 
@@ -139,9 +142,14 @@ impl Installation {
     /// Takes away what is in no namespace; to be called at the end of a test.
     ///
     /// # Errors
-    /// Where the operator was refused a right, which it must never be, or the API server's.
+    /// Where the operator asked for what it may not, which it must never do, or the API server's.
     pub async fn end(&self) -> anyhow::Result<()> {
-        let refused: Vec<Entry> = self.requests()?.into_iter().filter(|entry| entry.code == 403).collect();
+        let (refused, granted): (Vec<Entry>, Vec<Entry>) =
+            self.requests()?.into_iter().filter(|entry| entry.code != 0).partition(|entry| entry.code == 403);
+        // An API server that has just started does not know anybody's rights for a moment.
+        let right = |entry: &Entry| (entry.verb.clone(), entry.resource.clone(), entry.name.clone());
+        let granted: BTreeSet<_> = granted.iter().map(right).collect();
+        let refused: Vec<Entry> = refused.into_iter().filter(|entry| !granted.contains(&right(entry))).collect();
         self.no_webhooks().await?;
         let name = role(&self.namespace);
         let client = self.namespace.client();
@@ -151,6 +159,55 @@ impl Installation {
         ensure!(refused.is_empty(), "the operator asks for what it may not: {refused:#?}");
         Ok(())
     }
+}
+
+/// One thing that the operator may do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    /// As [`Entry::verb`].
+    pub verb: String,
+    /// As [`Entry::group`].
+    pub group: String,
+    /// As [`Entry::resource`].
+    pub resource: String,
+    /// The only name for which it holds; empty where it holds for all.
+    pub name: String,
+}
+
+/// All that the operator may do, one by one.
+///
+/// # Errors
+/// Where the roles are not of their form.
+pub fn rights() -> anyhow::Result<BTreeSet<Right>> {
+    let mut rights = BTreeSet::new();
+    for document in serde_yaml::Deserializer::from_str(RBAC) {
+        let role = Value::deserialize(document).context("no YAML")?;
+        for rule in role.get("rules").and_then(Value::as_array).into_iter().flatten() {
+            let list = |field: &str| -> Vec<String> {
+                let found = rule.get(field).and_then(Value::as_array).into_iter().flatten();
+                found.filter_map(Value::as_str).map(str::to_owned).collect()
+            };
+            let names = if rule.get("resourceNames").is_some() { list("resourceNames") } else { vec![String::new()] };
+            let parts = [list("apiGroups"), list("resources"), list("verbs"), names];
+            for [group, resource, verb, name] in combinations(&parts) {
+                rights.insert(Right { verb, group, resource, name });
+            }
+        }
+    }
+    ensure!(!rights.is_empty(), "no rules");
+    Ok(rights)
+}
+
+fn combinations([groups, resources, verbs, names]: &[Vec<String>; 4]) -> Vec<[String; 4]> {
+    let mut all = Vec::new();
+    for group in groups {
+        for resource in resources {
+            for verb in verbs {
+                all.extend(names.iter().map(|name| [group, resource, verb, name].map(String::clone)));
+            }
+        }
+    }
+    all
 }
 
 fn role(namespace: &Namespace) -> String {

@@ -72,6 +72,17 @@ pub async fn alone(label: &str, test: impl AsyncFnOnce(&Namespace) -> anyhow::Re
     run(label, test).await
 }
 
+/// One more namespace, for a test that has its turn already.
+///
+/// # Errors
+/// As [`within`].
+///
+/// # Panics
+/// As the test does.
+pub async fn beside(label: &str, test: impl AsyncFnOnce(&Namespace) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    run(label, test).await
+}
+
 async fn run(label: &str, test: impl AsyncFnOnce(&Namespace) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let namespace = Namespace::new(label).await?;
     let result = AssertUnwindSafe(test(&namespace)).catch_unwind().await;

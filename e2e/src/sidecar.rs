@@ -12,7 +12,7 @@ use policy::wire::{
     ADMIN_PORT, AUDIENCE, CAPTURED_FILE, ENV_BUNDLE, ENV_CAPTURE, ENV_CAPTURE_DIR, ENV_LOG_LEVEL, ENV_OPERATOR,
     ENV_PORTS, ENV_PROBES, ENV_STATE_DIR, ENV_TOKEN_DIR, REDIRECT_PORT,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Target;
 use crate::host::Host;
@@ -126,6 +126,23 @@ impl Sidecar {
     /// Where the name cannot be used.
     pub fn target(&self, service: &str) -> anyhow::Result<Target> {
         Target::new(SocketAddr::from((self.host.address, REDIRECT_PORT)), service, &self.bundle)
+    }
+
+    /// The ids of the sets of keys on its volume.
+    ///
+    /// # Errors
+    /// Where the volume cannot be read.
+    pub fn key_sets(&self) -> anyhow::Result<Vec<String>> {
+        let mut ids = Vec::new();
+        for file in std::fs::read_dir(self.folder.join("state")).context("cannot read the volume")? {
+            let bytes = std::fs::read(file?.path()).unwrap_or_default();
+            let kept: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            let text = |pointer| kept.pointer(pointer).and_then(Value::as_str);
+            if text("/content/type") == Some("keys") {
+                ids.extend(text("/content/id").map(str::to_owned));
+            }
+        }
+        Ok(ids)
     }
 
     /// Waits until the sidecar says that it is ready.

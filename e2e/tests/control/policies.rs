@@ -41,7 +41,7 @@ async fn a_policy_that_is_deleted_denies() -> anyhow::Result<()> {
 }
 
 /// Waits until the API server has been told by which CA it knows the operator.
-async fn webhooks_are_known(installed: &Installed<'_>) -> anyhow::Result<()> {
+pub(crate) async fn webhooks_are_known(installed: &Installed<'_>) -> anyhow::Result<()> {
     let configurations: Api<ValidatingWebhookConfiguration> = Api::all(installed.namespace.client());
     eventually(PATIENCE, "`caBundle` is written", async || {
         let found = configurations.get("doorward").await?;
@@ -57,7 +57,7 @@ async fn what_the_operator_refuses_is_refused_by_the_api_server() -> anyhow::Res
     alone("refused", async |namespace| {
         let installed = Installed::new(namespace).await?;
         config_maps(namespace).await?;
-        installed.installation.webhooks().await?;
+        installed.installation.webhooks(namespace).await?;
         let _operator = installed.installation.start("op-1", 0, None)?;
         webhooks_are_known(&installed).await?;
         let mut wrong = Vec::new();

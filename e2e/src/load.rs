@@ -193,12 +193,7 @@ async fn call(index: usize, target: Target, shared: Arc<Shared>) -> Vec<Record> 
     records
 }
 
-async fn one(
-    target: &Target,
-    connection: &mut Option<Connection>,
-    asked: u64,
-    number: u64,
-) -> anyhow::Result<Verdict> {
+async fn one(target: &Target, connection: &mut Option<Connection>, asked: u64, number: u64) -> anyhow::Result<Verdict> {
     let path = format!("/g/{asked}?n={number}");
     if connection.as_mut().is_none_or(|open| open.is_closed()) {
         *connection = Some(target.connect().await?);

@@ -25,7 +25,9 @@ async fn a_change_is_in_force_on_every_sidecar_within_a_second() -> anyhow::Resu
         let summary = load.end().await?;
         took.sort();
         let (median, most) = (took[took.len() / 2], took[took.len() - 1]);
-        println!("{changes} changes on 3 sidecars: in force after {median:.0?} (median), {most:.0?} (most); {summary:?}");
+        println!(
+            "{changes} changes on 3 sidecars: in force after {median:.0?} (median), {most:.0?} (most); {summary:?}"
+        );
         assert!(summary.requests >= requests && summary.allowed > 0 && summary.allowed < summary.requests);
         installed.condition(USERS, "Enforced", ("True", "Enforced")).await?;
         assert_eq!(installed.status(USERS).await?["summary"]["pods"], "3/3");

@@ -40,7 +40,8 @@ impl<'a> Installed<'a> {
         definition::applied(&namespace.client()).await?;
         let installation = Installation::new(namespace).await?;
         service_account(namespace, RUNNER).await?;
-        let service = json!({"metadata": {"name": USERS}, "spec": {"selector": {"service": USERS}, "ports": [{"port": PORT}]}});
+        let service =
+            json!({"metadata": {"name": USERS}, "spec": {"selector": {"service": USERS}, "ports": [{"port": PORT}]}});
         let service: Service = serde_json::from_value(service)?;
         namespace.api().create(&PostParams::default(), &service).await?;
         let history = History::default();

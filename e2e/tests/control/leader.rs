@@ -71,7 +71,8 @@ fn one_writer(requests: &[Entry]) -> anyhow::Result<(usize, usize)> {
 async fn another_leads_within_twenty_seconds_and_never_two_at_once() -> anyhow::Result<()> {
     alone("leader", async |namespace| {
         let mut installed = Installed::new(namespace).await?;
-        let mut replicas = vec![installed.installation.start("op-1", 1, None)?, installed.installation.start("op-2", 2, None)?];
+        let mut replicas =
+            vec![installed.installation.start("op-1", 1, None)?, installed.installation.start("op-2", 2, None)?];
         let relay = Relay::start(SocketAddr::from(([0, 0, 0, 0], 8443)), ends(&replicas)).await?;
         installed.apply_next().await?;
         installed.add_sidecars(4).await?;

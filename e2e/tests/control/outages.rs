@@ -112,7 +112,9 @@ async fn without_an_api_server_everything_goes_on() -> anyhow::Result<()> {
         installed.condition(USERS, "Enforced", ("True", "Enforced")).await?;
         operator.process.alive()?;
         let summary = load.end().await?;
-        println!("API server away: a change in force {took:.1?} after it was back, the operator not restarted; {summary:?}");
+        println!(
+            "API server away: a change in force {took:.1?} after it was back, the operator not restarted; {summary:?}"
+        );
         installed.end().await
     })
     .await

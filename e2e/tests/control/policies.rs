@@ -8,8 +8,9 @@ use e2e::load::rules;
 use e2e::namespace::alone;
 use e2e::wait::eventually;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
+use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, ListParams};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -86,7 +87,8 @@ async fn what_the_operator_refuses_is_refused_by_the_api_server() -> anyhow::Res
         assert!(count >= 100, "only {count} refusals were tried");
         assert!(wrong.is_empty(), "{wrong:#?}");
 
-        let object = policy(&namespace.name, USERS, &spec(json!([{"path": "/a", "allow": "Anonymous", "method": ["GET"]}])));
+        let object =
+            policy(&namespace.name, USERS, &spec(json!([{"path": "/a", "allow": "Anonymous", "method": ["GET"]}])));
         let refused = kubectl(&["apply", "--server-side", "--filename", "-"], &object.to_string()).await?;
         ensure!(!refused.status.success(), "{refused:?}");
         let wanted = ["The ApiAuthPolicy \"users\" is invalid", "spec.rules[0].method", "methods"];
@@ -107,7 +109,7 @@ fn forced() -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_forced_past_the_admission_changes_its_status_alone() -> anyhow::Result<()> {
     alone("forced", async |namespace| {
-        let (mut installed, _operator) = Installed::with_sidecars(namespace, 2).await?;
+        let (mut installed, operator) = Installed::with_sidecars(namespace, 2).await?;
         let before = installed.condition(USERS, "Enforced", ("True", "Enforced")).await?;
         let sent = policy(&namespace.name, USERS, &forced());
         assert_eq!(refusal(write(namespace, Way::Apply, &sent, false).await)?, None, "there is no webhook here");
@@ -117,6 +119,16 @@ async fn what_is_forced_past_the_admission_changes_its_status_alone() -> anyhow:
         let enforced = installed.condition(USERS, "Enforced", ("False", "Outdated")).await?;
         assert!(enforced["message"].as_str().unwrap_or_default().contains("pods keep generation 1"), "{enforced}");
         assert!(before["lastTransitionTime"].as_str() <= enforced["lastTransitionTime"].as_str());
+        eventually(PATIENCE, "people who look at Events are told", async || {
+            let events = namespace.api::<Event>().list(&ListParams::default()).await?;
+            let told = events.iter().any(|event| event.reason.as_deref() == Some("UnknownField"));
+            ensure!(told, "there is no such Event: {events:#?}");
+            Ok(())
+        })
+        .await?;
+        // What is forced past the admission can hold anything, and must not come to the log.
+        let log = operator.process.log()?;
+        assert!(!log.contains("\"level\":\"WARN\"") && !log.contains("managedFields"), "{log}");
         // The judge of generations: the one before still decides, the forced one never did.
         for target in installed.targets()? {
             assert_eq!(target.get("/g/1").await?.status, 200);

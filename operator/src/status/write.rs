@@ -7,7 +7,7 @@ use crds::{ApiAuthPolicy, ApiAuthPolicyStatus, Condition, ReplicaStatus};
 use futures_util::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Error};
 use serde_json::{Value, json};
@@ -207,7 +207,9 @@ impl Writer {
     }
 
     async fn apply(&self, key: &Key, uid: &str, manager: &str, status: Value) -> Result<(), Error> {
-        let api: Api<ApiAuthPolicy> = Api::namespaced(self.api.clone(), &key.namespace);
+        // The answer may hold what our types refuse, where the policy was forced past the admission.
+        let resource = ApiResource::erase::<ApiAuthPolicy>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.api.clone(), &key.namespace, &resource);
         let patch = json!({
             "apiVersion": "doorward.dev/v1alpha1",
             "kind": "ApiAuthPolicy",

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use kube::Client;
 use policy::keys::KeySet;
 use policy::wire::KeysMessage;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
@@ -27,6 +27,8 @@ pub struct Told {
     pub keys: watch::Receiver<Arc<AllKeysSeen>>,
     /// The status of every policy as it was seen last.
     pub statuses: Statuses,
+    /// One of them was seen to change, perhaps by another replica.
+    pub status_seen: Arc<Notify>,
     /// Whether everything was listed once.
     pub complete: watch::Receiver<bool>,
 }
@@ -40,6 +42,7 @@ pub struct Engine {
     config_maps: ConfigMapWatches,
     world: World,
     statuses: Statuses,
+    status_seen: Arc<Notify>,
     outcomes: watch::Sender<Arc<Outcome>>,
     keys: watch::Sender<Arc<AllKeysSeen>>,
     complete: watch::Sender<bool>,
@@ -60,6 +63,7 @@ impl Engine {
             config_maps: ConfigMapWatches::new(client.clone(), sender),
             world: World::default(),
             statuses: Statuses::default(),
+            status_seen: Arc::default(),
             outcomes: watch::Sender::new(Arc::default()),
             keys: watch::Sender::new(Arc::default()),
             complete: watch::Sender::new(false),
@@ -69,6 +73,7 @@ impl Engine {
             outcomes: engine.outcomes.subscribe(),
             keys: engine.keys.subscribe(),
             statuses: Arc::clone(&engine.statuses),
+            status_seen: Arc::clone(&engine.status_seen),
             complete: engine.complete.subscribe(),
         };
         (engine, told)
@@ -108,6 +113,7 @@ impl Engine {
             let statuses = self.world.policies.objects().iter();
             let statuses = statuses.map(|(key, policy)| (key.clone(), policy.status.clone())).collect();
             *self.statuses.lock().unwrap_or_else(PoisonError::into_inner) = statuses;
+            self.status_seen.notify_one();
         }
         changed
     }

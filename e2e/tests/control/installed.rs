@@ -117,9 +117,14 @@ impl<'a> Installed<'a> {
 
     /// Applies the next generation, which must be in force everywhere within a second.
     pub(crate) async fn change(&mut self) -> anyhow::Result<Vec<Duration>> {
+        self.change_within(IN_FORCE).await
+    }
+
+    /// The same with another patience.
+    pub(crate) async fn change_within(&mut self, patience: Duration) -> anyhow::Result<Vec<Duration>> {
         let begun = Instant::now();
         self.apply_next().await?;
-        self.in_force_since(begun, IN_FORCE).await
+        self.in_force_since(begun, patience).await
     }
 
     pub(crate) async fn status(&self, name: &str) -> anyhow::Result<Value> {

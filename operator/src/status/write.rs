@@ -11,7 +11,7 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Error};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
@@ -44,6 +44,8 @@ pub struct WriterParts {
     pub group: watch::Receiver<Group>,
     /// What is written already.
     pub statuses: Statuses,
+    /// What is written already was seen to change.
+    pub status_seen: Arc<Notify>,
 }
 
 /// Writes statuses.
@@ -93,6 +95,8 @@ impl Writer {
                 changed = parts.keys.changed() => if changed.is_err() { return },
                 changed = parts.group.changed() => if changed.is_err() { return },
                 () = parts.hub.reported() => {}
+                // The leader sums up what other replicas write.
+                () = parts.status_seen.notified() => {}
                 _ = repair.tick() => {}
             }
             sleep_until(next).await;

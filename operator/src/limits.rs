@@ -190,20 +190,6 @@ const _: () = {
     assert!(2 * LEASE_RENEW.as_millis() < LEASE_WRITES.as_millis(), "one failed renewal changes nothing");
 };
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn defaults_keep_their_relations() {
-        let limits = Limits::default();
-        assert!(limits.connections_per_address * 8 < limits.connections, "one address never takes all");
-        assert!(limits.reviews_per_address * 4 < limits.reviews, "one address never takes all");
-        assert!(limits.ping < limits.stalled, "a dead peer is noticed by a ping");
-        assert!(limits.review_cache <= Duration::from_secs(10));
-    }
-}
-
 /// For a connection to the API server.
 pub const API_CONNECT: Duration = Duration::from_secs(5);
 /// Without a byte from the API server: longer than [`WATCH_TIMEOUT`], after which it ends a watch by itself.
@@ -225,3 +211,17 @@ pub const WEBHOOK_IDLE: Duration = Duration::from_secs(120);
 pub const WEBHOOK_TIME: Duration = Duration::from_secs(5);
 /// For one look-up during an admission.
 pub const LOOKUP: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_keep_their_relations() {
+        let limits = Limits::default();
+        assert!(limits.connections_per_address * 8 < limits.connections, "one address never takes all");
+        assert!(limits.reviews_per_address * 4 < limits.reviews, "one address never takes all");
+        assert!(limits.ping < limits.stalled, "a dead peer is noticed by a ping");
+        assert!(limits.review_cache <= Duration::from_secs(10));
+    }
+}

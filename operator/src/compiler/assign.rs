@@ -65,7 +65,7 @@ impl Assigned<'_> {
         options: &Options,
         keys: &BTreeMap<String, Arc<Encoded>>,
     ) -> BTreeMap<PodId, Arc<Desired>> {
-        let complete = world.is_complete() && !self.policies.values().any(Entry::is_pending);
+        let complete = world.is_complete();
         let services = by_namespace(world.services.objects());
         let mut all = BTreeMap::new();
         for pod in world.pods.objects().values().filter(|pod| !pod.ended || pod.injected) {

@@ -12,9 +12,6 @@ use tokio::time::Instant;
 /// Issues a certificate.
 pub(super) fn issue(shared: &Shared, identity: &Identity, body: &[u8]) -> Result<Answer, Refusal> {
     let pod = &identity.pod;
-    if !shared.certificates.take(pod, Instant::now()) {
-        return Err(Refusal::too_many("too_many_certificates", "this pod asks for too many certificates"));
-    }
     let request: CertificateRequest =
         serde_json::from_slice(body).map_err(|_| Refusal::bad("csr_malformed", "the body holds no `csr`"))?;
     let names = shared.parts.hub.desired(pod).and_then(|desired| desired.names.clone());
@@ -24,6 +21,10 @@ pub(super) fn issue(shared: &Shared, identity: &Identity, body: &[u8]) -> Result
     let account = format!("/ns/{}/sa/{}", pod.namespace, identity.service_account);
     if !names.spiffe.ends_with(&account) {
         return Err(Refusal::forbidden("identity_mismatch", "the token's service account is not that of the pod"));
+    }
+    // After what a new pod asks in vain until its names are known: that must not use up what it may have.
+    if !shared.certificates.take(pod, Instant::now()) {
+        return Err(Refusal::too_many("too_many_certificates", "this pod asks for too many certificates"));
     }
     let issued = shared.parts.authority.issue(&request.csr, &names, Timestamp::now()).map_err(refusal)?;
     shared.parts.metrics.certificates.inc();

@@ -7,7 +7,7 @@ use kube::Client;
 use kube::runtime::watcher::Event;
 use policy::keys::KeySet;
 use policy::wire::KeysMessage;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
@@ -28,6 +28,8 @@ pub struct Told {
     pub keys: watch::Receiver<Arc<AllKeysSeen>>,
     /// The status of every policy as it was seen last.
     pub statuses: Statuses,
+    /// One of them was seen to change, perhaps by another replica.
+    pub status_seen: Arc<Notify>,
     /// Whether everything was listed once.
     pub complete: watch::Receiver<bool>,
 }
@@ -41,6 +43,7 @@ pub struct Engine {
     config_maps: ConfigMapWatches,
     world: World,
     statuses: Statuses,
+    status_seen: Arc<Notify>,
     outcomes: watch::Sender<Arc<Outcome>>,
     keys: watch::Sender<Arc<AllKeysSeen>>,
     complete: watch::Sender<bool>,
@@ -61,6 +64,7 @@ impl Engine {
             config_maps: ConfigMapWatches::new(client.clone(), sender),
             world: World::default(),
             statuses: Statuses::default(),
+            status_seen: Arc::default(),
             outcomes: watch::Sender::new(Arc::default()),
             keys: watch::Sender::new(Arc::default()),
             complete: watch::Sender::new(false),
@@ -70,6 +74,7 @@ impl Engine {
             outcomes: engine.outcomes.subscribe(),
             keys: engine.keys.subscribe(),
             statuses: Arc::clone(&engine.statuses),
+            status_seen: Arc::clone(&engine.status_seen),
             complete: engine.complete.subscribe(),
         };
         (engine, told)
@@ -112,6 +117,7 @@ impl Engine {
                 Event::Delete((key, _)) => drop(statuses.remove(key)),
                 Event::Init | Event::InitDone => {}
             }
+            self.status_seen.notify_one();
         }
         let relisted = matches!(change, Change::Policies(Event::InitDone));
         let changed = change.apply(&mut self.world);

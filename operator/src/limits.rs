@@ -170,12 +170,13 @@ pub const GATHER_MOST: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether this replica still leads, where nothing tells of a change.
 pub const LEADER_LOOK: Duration = Duration::from_secs(1);
-/// A Lease that did not change for so long is left: another replica leads within 20 s of the leader's end.
-pub const LEASE_DURATION: Duration = Duration::from_secs(12);
+/// A Lease that did not change for so long is left. Another replica sees the last renewal up to [`LEASE_RENEW`] late, and that
+/// this has passed up to as much later: it leads, and its first status is written, within 20 s of the leader's end.
+pub const LEASE_DURATION: Duration = Duration::from_secs(10);
 /// How often Leases are renewed: two renewals may fail before another takes over.
-pub const LEASE_RENEW: Duration = Duration::from_secs(4);
+pub const LEASE_RENEW: Duration = Duration::from_secs(3);
 /// So long after it asked to renew a leader writes: it stops before another can begin.
-pub const LEASE_WRITES: Duration = Duration::from_secs(10);
+pub const LEASE_WRITES: Duration = Duration::from_secs(8);
 
 /// Between two writes of one policy's status by one replica.
 pub const STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -189,6 +190,7 @@ pub const SETTLE: Duration = Duration::from_secs(10);
 
 const _: () = {
     assert!(LEASE_WRITES.as_millis() < LEASE_DURATION.as_millis(), "a leader stops before another begins");
+    assert!(LEASE_DURATION.as_secs() + 2 * LEASE_RENEW.as_secs() < 18, "a status within 20 s of the leader's end");
     assert!(2 * LEASE_RENEW.as_millis() < LEASE_WRITES.as_millis(), "one failed renewal changes nothing");
 };
 

@@ -172,6 +172,7 @@ fn start_writer(args: &Args, client: &Client, hub: &Arc<Hub>, told: &Told, group
         keys: told.keys.clone(),
         group,
         statuses: Arc::clone(&told.statuses),
+        status_seen: Arc::clone(&told.status_seen),
     };
     tokio::spawn(Writer::new(parts).run());
 }

@@ -8,7 +8,7 @@ use kube::runtime::watcher::Event;
 use policy::keys::KeySet;
 use policy::wire::KeysMessage;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use crate::compiler::{Compiler, Outcome};
@@ -82,7 +82,8 @@ impl Engine {
 
     /// Runs until nobody can tell of changes any more.
     pub async fn run(mut self) {
-        let mut gather = GATHER;
+        // One change after a quiet time waits for `GATHER` alone; what many cost stays bounded.
+        let mut not_before = Instant::now();
         loop {
             let mut changed = tokio::select! {
                 change = self.changes.recv() => match change {
@@ -94,14 +95,14 @@ impl Engine {
             if !changed {
                 continue;
             }
-            sleep(gather).await;
+            sleep_until(not_before.max(Instant::now() + GATHER)).await;
             while let Ok(change) = self.changes.try_recv() {
                 changed |= self.take(change);
             }
             let begun = Instant::now();
             self.compile();
             let took = begun.elapsed();
-            gather = (took * GATHER_RATIO).clamp(GATHER, GATHER_MOST);
+            not_before = Instant::now() + (took * GATHER_RATIO).min(GATHER_MOST);
             debug!(micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "compiled");
         }
     }

@@ -163,9 +163,10 @@ pub const CHANGES: usize = 4096;
 /// Changes come in bursts (a rollout, a list): so long they are gathered before the world is compiled. A tenth of what a change
 /// may take to be in force.
 pub const GATHER: Duration = Duration::from_millis(20);
-/// So many times as long as compiling the world took, changes are gathered: what many changes cost stays below a tenth of a core.
+/// After the world was compiled, changes are gathered for so many times as long as that took: what many changes cost stays below a
+/// tenth of a core.
 pub const GATHER_RATIO: u32 = 10;
-/// The longest that changes are gathered.
+/// The longest that changes are gathered for that reason.
 pub const GATHER_MOST: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether this replica still leads, where nothing tells of a change.

@@ -18,9 +18,9 @@ http.createServer((request, response) => {
 // grpc.health.v1.Health/Check by hand: a message of five bytes of frame and `status: SERVING`.
 http2.createServer((request, response) => {
   log({ port: 3001, url: request.url });
-  response.stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
-  response.stream.on('wantTrailers', () => response.stream.sendTrailers({ 'grpc-status': '0' }));
-  response.stream.end(Buffer.from([0, 0, 0, 0, 2, 8, 1]));
+  response.setHeader('content-type', 'application/grpc');
+  response.addTrailers({ 'grpc-status': '0' });
+  response.end(Buffer.from([0, 0, 0, 0, 2, 8, 1]));
 }).listen(3001, process.env.HOST ?? '0.0.0.0');
 
 net.createServer((socket) => {

@@ -13,15 +13,12 @@ async fn files_are_there_first_and_are_renewed() -> anyhow::Result<()> {
         let caller = scene.caller().await?;
         let first = caller.files().await?;
         ensure!(first["certificate"].is_string() && first["ca"].is_string() && first["key"] == true, "{first}");
-        // A Service that selects the caller is one more name: a new certificate, which the application picks up.
-        let service = json!({
-            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "caller"},
-            "spec": {"selector": {"app": "caller"}, "ports": [{"port": 8000}]},
-        });
-        scene.apply(&service).await?;
+        // A new agent is a new key with a new certificate, which the application picks up without being told.
+        scene.renew_caller().await?;
         eventually(PATIENCE, "a new certificate", async || {
             let now = caller.files().await?;
-            ensure!(now["certificate"] != first["certificate"], "the same");
+            ensure!(now["certificate"].is_string() && now["certificate"] != first["certificate"], "{now}");
+            ensure!(now["ca"] == first["ca"] && now["key"] == true, "{now}");
             Ok(())
         })
         .await
@@ -47,7 +44,7 @@ async fn jobs_end_and_init_containers_have_the_network() -> anyhow::Result<()> {
         job["apiVersion"] = json!("batch/v1");
         job["spec"] = json!({"template": template, "backoffLimit": 0});
         scene.apply(&job).await?;
-        scene.kubectl(&["wait", "--for=condition=Complete", "job/job", "--timeout=180s"]).await.map(drop)
+        scene.kubectl(&["wait", "--for=condition=Complete", "job/job", "--timeout=90s"]).await.map(drop)
     })
     .await
 }
@@ -70,7 +67,7 @@ async fn replicas_of_a_stateful_set_are_called_by_name() -> anyhow::Result<()> {
         scene.apply(&service).await?;
         scene.apply(&set).await?;
         scene.policy("users", "users", json!({"tls": {"mode": "Mutual"}, "rules": crate::first::rules()})).await?;
-        scene.kubectl(&["rollout", "status", "statefulset/users", "--timeout=180s"]).await?;
+        scene.kubectl(&["rollout", "status", "statefulset/users", "--timeout=90s"]).await?;
         scene.enforced("users").await?;
         let caller = scene.caller().await?;
         for replica in 0..2 {

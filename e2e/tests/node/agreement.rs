@@ -104,14 +104,14 @@ async fn a_pod_without_the_proxy_is_not_enforced() -> anyhow::Result<()> {
         application(scene, json!({})).await?;
         scene.policy("users", "users", closed()).await?;
         scene.says("users", "Enforced", "False", "NotInjected").await?;
-        sampled(scene, &caller, ("users", 404), async {
+        sampled(scene, &caller, ("users", 403), async {
             scene.annotate("users", &json!({"doorward.dev/inject": "true"})).await?;
             scene.rolled_out("users").await?;
             scene.enforced("users").await
         })
         .await?;
         let address = scene.pod("users", "{.status.podIP}").await?;
-        ensure!(seen(&caller, &address).await? == 404);
+        ensure!(seen(&caller, &address).await? == 403);
         Ok(())
     })
     .await
@@ -124,7 +124,7 @@ async fn two_policies_on_one_port() -> anyhow::Result<()> {
         scene.policy("older", "users", closed()).await?;
         application(scene, json!({"doorward.dev/inject": "true"})).await?;
         scene.enforced("older").await?;
-        sampled(scene, &caller, ("older", 404), async {
+        sampled(scene, &caller, ("older", 403), async {
             scene.policy("younger", "users", open()).await?;
             scene.says("younger", "Enforced", "False", "Conflicted").await?;
             scene.says("younger", "Conflicted", "True", "SamePort").await?;
@@ -132,7 +132,7 @@ async fn two_policies_on_one_port() -> anyhow::Result<()> {
         })
         .await?;
         let address = scene.pod("users", "{.status.podIP}").await?;
-        ensure!(seen(&caller, &address).await? == 404, "the older one rules");
+        ensure!(seen(&caller, &address).await? == 403, "the older one rules");
         scene.kubectl(&["delete", "aap", "older"]).await?;
         scene.enforced("younger").await?;
         ensure!(seen(&caller, &address).await? == 200, "the younger one is enforced");

@@ -42,7 +42,7 @@ pub(crate) async fn every_way_in(scene: &Scene<'_>) -> anyhow::Result<()> {
     let (plain, admin) = (scene.token("")?, scene.token("admin")?);
     let mut wanted = Vec::new();
     for (way, host) in [
-        ("service", name.clone()),
+        ("service", format!("{name}:80")),
         ("pod", format!("{pod}:3000")),
         ("headless", format!("users-headless.{namespace}.svc:3000")),
         ("node", format!("{node}:{node_port}")),
@@ -53,7 +53,7 @@ pub(crate) async fn every_way_in(scene: &Scene<'_>) -> anyhow::Result<()> {
             (Some(&plain), true, "/admin", "403"),
             (Some(&admin), true, "/admin", "200"),
             (None, true, "/public/hello", "200"),
-            (None, true, "/elsewhere", "404"),
+            (None, true, "/elsewhere", "403"),
         ];
         let input = |token: Option<&String>, certificate: bool, path: &str, scheme: &str, number: usize| {
             let mut headers = json!({"x-nonce": format!("{way}-{number}")});

@@ -142,8 +142,8 @@ async fn a_new_certificate_loses_nothing() -> anyhow::Result<()> {
 async fn a_rotation_of_the_ca_loses_nothing() -> anyhow::Result<()> {
     scene("rotate", async |scene| {
         under_load(scene, async |caller| {
-            rotate(caller, "one").await?;
-            rotate(caller, "two").await
+            rotate(scene, caller, "one").await?;
+            rotate(scene, caller, "two").await
         })
         .await
     })
@@ -151,7 +151,7 @@ async fn a_rotation_of_the_ca_loses_nothing() -> anyhow::Result<()> {
 }
 
 /// Only time makes a rotation due, so the Secret tells of a next CA that is old enough.
-async fn rotate(caller: &Caller, name: &str) -> anyhow::Result<()> {
+async fn rotate(scene: &Scene<'_>, caller: &Caller, name: &str) -> anyhow::Result<()> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, format!("Doorward {name}"));
@@ -165,6 +165,8 @@ async fn rotate(caller: &Caller, name: &str) -> anyhow::Result<()> {
         "next.crt": certificate, "next.key": key.serialize_pem(), "next.since": jiff::Timestamp::now().to_string(),
     }))
     .await?;
+    // Agents learn of it with their next certificate, which is due within the 30 days that it is told before it signs.
+    scene.renew_caller().await?;
     let body = certificate.lines().nth(1).context("a certificate in PEM")?.to_owned();
     eventually(PATIENCE, "callers know the next CA", async || {
         let files = caller.files().await?;
@@ -195,5 +197,8 @@ async fn secret(data: &Value) -> anyhow::Result<()> {
         .map(|(name, text)| (name.clone(), json!(STANDARD.encode(text.as_str().unwrap_or_default()))))
         .collect();
     let patch = json!({"data": coded}).to_string();
-    operator(&["patch", "secret", "doorward-ca", "--type=merge", "--patch", &patch]).await.map(drop)
+    operator(&["patch", "secret", "doorward-ca", "--type=merge", "--patch", &patch]).await?;
+    // Every replica looks now, and not within its half minute.
+    operator(&["rollout", "restart", "deployment/doorward-operator"]).await?;
+    operator(&["rollout", "status", "deployment/doorward-operator", "--timeout=90s"]).await.map(drop)
 }

@@ -1,5 +1,6 @@
 //! A namespace on the node with what the tests put there.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,6 +9,9 @@ use cli::dev::DevKey;
 use e2e::kubectl::kubectl;
 use e2e::namespace::{Namespace, within};
 use e2e::wait::eventually;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::ListParams;
 use serde_json::{Map, Value, json};
 use tokio::task::spawn_blocking;
 
@@ -15,9 +19,9 @@ use crate::caller::{Caller, request};
 use crate::manifests::workload;
 
 /// Pods on a loaded machine: what takes seconds on a free one.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// The same for kubectl.
-const TIMEOUT: &str = "--timeout=180s";
+const TIMEOUT: &str = "--timeout=90s";
 /// The issuer of all tokens.
 const ISSUER: &str = "https://login.example.com";
 
@@ -172,23 +176,43 @@ impl Scene<'_> {
     pub(crate) async fn pod(&self, app: &str, jsonpath: &str) -> anyhow::Result<String> {
         let path = format!("jsonpath={jsonpath}");
         eventually(PATIENCE, &format!("one pod of {app}"), async || {
-            let names = self
-                .kubectl(&[
-                    "get",
-                    "pods",
-                    "-l",
-                    &format!("app={app}"),
-                    "-o",
-                    "jsonpath={range .items[?(!@.metadata.deletionTimestamp)]}{.metadata.name}{\"\\n\"}{end}",
-                ])
-                .await?;
-            let names: Vec<&str> = names.lines().collect();
+            let pods = self.namespace.api::<Pod>().list(&ListParams::default().labels(&format!("app={app}"))).await?;
+            let staying = pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+            let names: Vec<String> = staying.map(ResourceExt::name_any).collect();
             ensure!(names.len() == 1, "{names:?}");
-            let value = self.kubectl(&["get", "pod", names[0], "-o", &path]).await?;
+            let value = self.kubectl(&["get", "pod", &names[0], "-o", &path]).await?;
             ensure!(!value.is_empty(), "no {jsonpath} yet");
             Ok(value)
         })
         .await
+    }
+
+    /// The process of a container of a pod, as a folder of /proc: the tests share the machine's processes.
+    pub(crate) async fn process(&self, app: &str, words: &[&str]) -> anyhow::Result<PathBuf> {
+        let uid = self.pod(app, "{.metadata.uid}").await?;
+        let command: String = words.iter().flat_map(|word| [*word, "\0"]).collect();
+        let reads = |process: &Path, file: &str| std::fs::read_to_string(process.join(file)).unwrap_or_default();
+        let processes = std::fs::read_dir("/proc")?.flatten().map(|entry| entry.path());
+        let mut found: Vec<PathBuf> = processes
+            .filter(|process| reads(process, "cmdline") == command && reads(process, "cgroup").contains(&uid))
+            .collect();
+        ensure!(found.len() == 1, "{words:?}: {found:?}");
+        found.pop().context("a process")
+    }
+
+    /// Kills the process of a container, as the kernel does when memory is short.
+    pub(crate) async fn kill(&self, app: &str, words: &[&str]) -> anyhow::Result<()> {
+        let process = self.process(app, words).await?;
+        let number = process.file_name().and_then(|name| name.to_str()).context("a number")?;
+        run("kill", &["-KILL", number]).await.map(drop)
+    }
+
+    /// Lets the caller's agent fetch a new certificate before its time: its files are gone when it starts again.
+    pub(crate) async fn renew_caller(&self) -> anyhow::Result<()> {
+        let agent = ["/doorward-sidecar", "agent"];
+        let process = self.process("caller", &agent).await?;
+        std::fs::remove_file(process.join("root/var/run/doorward/client/ca.crt"))?;
+        self.kill("caller", &agent).await
     }
 
     /// The lines that the pods of an application logged, those in JSON.

@@ -1,6 +1,6 @@
 # The only entry points; CI calls `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format generate advisories fuzz images e2e-node cluster-up cluster-down
+.PHONY: help demo test unit lint format generate advisories fuzz images e2e-node cluster-up cluster-down bench-operator
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,3 +48,7 @@ cluster-up: ## a real Kubernetes of one node, apart from the machine's network
 
 cluster-down: ## ends it and removes all of it
 	@e2e/cluster/cluster down
+
+bench-operator: ## simulated sidecars and many pods against a real operator, with what is aimed at
+	@bench/operator sidecars 100 1000
+	@bench/operator policies 10000

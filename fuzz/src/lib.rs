@@ -1,6 +1,7 @@
 //! What the targets share: reading a request, and a policy to decide by.
 
 #[path = "../../policy/src/testing.rs"]
+#[expect(dead_code, reason = "the tests of the core need more")]
 mod testing;
 
 use http::{HeaderMap, Method, Uri, Version};

@@ -23,7 +23,7 @@ pub struct Args {
     /// The Service by which pods and the API server reach the operator
     #[arg(long, value_name = "NAME", default_value = "doorward-operator")]
     pub service: String,
-    /// Where sidecars reach the operator [default: https://SERVICE.NAMESPACE.svc:8443]
+    /// Where sidecars reach the operator [default: `https://SERVICE.NAMESPACE.svc:8443`]
     #[arg(long, value_name = "URL")]
     pub operator_url: Option<String>,
     /// The SPIFFE trust domain of the built-in CA

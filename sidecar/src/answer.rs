@@ -218,6 +218,41 @@ mod tests {
         }
     }
 
+    /// The table of answers, its gRPC column.
+    #[test]
+    fn every_reason_has_a_status_that_grpc_clients_know() {
+        use Reason::{AppReset, AppTimeout, AppUnreachable, BodyTooLarge, CallerNotAllowed, CertificateBinding};
+        use Reason::{
+            CertificateMissing, ClaimMismatch, ClientNotAllowed, ConfigInvalid, Expectation, HeadersTooLarge,
+        };
+        use Reason::{
+            InsufficientScope, IpDenied, IssuerNotAllowed, KeysUnavailable, LoginTooOld, NoRule, NotConfigured,
+        };
+        use Reason::{NotFound, PathAlias, PathCase, PathParamMismatch, RequestTimeout, RoleMissing, TlsMode};
+        use Reason::{TokenInvalid, TokenMissing};
+        use policy::principal::Attribute;
+        use policy::reason::TokenFault;
+        for (reasons, status) in [
+            (&[Reason::BadRequest(BadRequest::Host), Expectation][..], "3"),
+            (&[TokenMissing, TokenInvalid(TokenFault::TokenExpired), LoginTooOld], "16"),
+            (&[CertificateMissing, TlsMode, InsufficientScope, IssuerNotAllowed, ClientNotAllowed], "7"),
+            (&[CallerNotAllowed, CertificateBinding, PathParamMismatch(Attribute::Subject), RoleMissing], "7"),
+            (&[ClaimMismatch, IpDenied, NoRule, PathCase, PathAlias], "7"),
+            (&[BodyTooLarge, HeadersTooLarge], "8"),
+            (&[RequestTimeout, AppTimeout], "4"),
+            (&[NotFound], "5"),
+            (&[KeysUnavailable, NotConfigured, ConfigInvalid, AppUnreachable, AppReset], "14"),
+        ] {
+            for reason in reasons {
+                let trailers = grpc_trailers(*reason);
+                assert_eq!(
+                    (trailers[GRPC_STATUS].as_bytes(), trailers[GRPC_MESSAGE].as_bytes()),
+                    (status.as_bytes(), reason.code().as_bytes())
+                );
+            }
+        }
+    }
+
     #[test]
     fn documents_hold_the_documented_members_in_order() {
         let text = String::from_utf8(problem(Reason::BadRequest(BadRequest::DotSegment), Some("7")).to_vec()).unwrap();

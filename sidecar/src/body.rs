@@ -3,7 +3,7 @@
 use crate::answer::{self, Refusal};
 use crate::connection::{Movement, Turn};
 use crate::guard::Patience;
-use crate::limits::STREAM_CHECK;
+use crate::limits::{DISCARD, DISCARD_LINGER, STREAM_CHECK};
 use crate::proxy::Opened;
 use crate::upstream::Lease;
 use bytes::Bytes;
@@ -12,11 +12,13 @@ use hyper::body::Incoming;
 use policy::forward::Trailers;
 use policy::reason::Reason;
 use std::cell::{Cell, OnceCell};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 /// Why a body ends before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +52,9 @@ pub(crate) struct Progress {
     opened: Opened,
     check_at: Cell<Instant>,
     ended: OnceCell<Refusal>,
+    /// The client's body, where it was given up.
+    unread: Cell<Option<Incoming>>,
+    has_unread: Notify,
 }
 
 impl Progress {
@@ -64,6 +69,8 @@ impl Progress {
             opened,
             check_at: Cell::new(now + STREAM_CHECK),
             ended: OnceCell::new(),
+            unread: Cell::new(None),
+            has_unread: Notify::new(),
         })
     }
 
@@ -100,6 +107,15 @@ impl Progress {
 
     fn refused(&self) -> Option<BodyFault> {
         self.ended.get().map(|refusal| BodyFault::Ended(refusal.reason))
+    }
+
+    /// Reads what its client still sends of a body that was given up.
+    pub(crate) async fn discard_unread(self: Rc<Self>) {
+        if timeout(DISCARD_LINGER, self.has_unread.notified()).await.is_ok()
+            && let Some(body) = self.unread.take()
+        {
+            discard(body).await;
+        }
     }
 
     /// A byte went in one direction or the other.
@@ -144,7 +160,8 @@ impl Progress {
 /// The body of a request on its way to the application. Over HTTP/1 its trailers end here: an application that takes them
 /// for fields of the head would believe what nobody checked.
 pub(crate) struct Upload {
-    body: Incoming,
+    /// None when this is gone.
+    body: Option<Incoming>,
     left: u64,
     progress: Rc<Progress>,
     patience: Patience,
@@ -156,7 +173,7 @@ impl Upload {
         if body.is_end_stream() {
             progress.sent.set(Some(Instant::now()));
         }
-        Self { body, left: limit, progress, patience: Patience::default(), trailers }
+        Self { body: Some(body), left: limit, progress, patience: Patience::default(), trailers }
     }
 
     fn end(&self) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
@@ -183,8 +200,10 @@ impl Body for Upload {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         let this = &mut *self;
-        match Pin::new(&mut this.body).poll_frame(cx) {
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        match Pin::new(&mut *body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                let is_last = body.is_end_stream();
                 let data = match frame.into_data() {
                     Ok(data) => data,
                     Err(last) => return this.end_with(last),
@@ -196,7 +215,7 @@ impl Body for Upload {
                     Some(left) => this.left = left,
                     None => return this.fail(BodyFault::TooLarge),
                 }
-                if this.body.is_end_stream() {
+                if is_last {
                     this.progress.sent.set(Some(Instant::now()));
                 }
                 Poll::Ready(Some(Ok(Frame::data(data))))
@@ -211,12 +230,40 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
+}
+
+/// Nobody sends the rest of it to the application.
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            self.progress.unread.set(Some(body));
+            self.progress.has_unread.notify_one();
+        }
+    }
+}
+
+/// Takes a body that nobody wants while its caller reads why. Over HTTP/2 a stream that is answered before its end has to be
+/// reset (RFC 9113, section 8.1), and that reset may overtake what is in the caller's own buffers: some then tell their user
+/// of a broken stream, and not of the answer. So the rest of a small body is read, and of a large one as much as a caller
+/// may send before it looks.
+pub(crate) async fn discard(mut body: Incoming) {
+    let mut left = DISCARD;
+    let reading = async {
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whoever is slower than that is reset.
+    let _ = timeout(DISCARD_LINGER, reading).await;
 }
 
 /// The body of an answer, ours or the application's.

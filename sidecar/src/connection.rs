@@ -9,7 +9,7 @@ mod transport;
 pub(crate) use registry::{Registry, watch};
 
 use crate::answer;
-use crate::body::Outgoing;
+use crate::body::{Outgoing, Progress, discard};
 use crate::clock::Clock;
 use crate::drain;
 use crate::events::Record;
@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use transport::Transport;
 
@@ -95,6 +96,31 @@ impl Connection {
     /// Where bodies note that they move.
     pub(crate) fn moved(&self) -> Rc<Movement> {
         Rc::clone(&self.moved)
+    }
+
+    /// The body of a request that is answered without it. Its caller may be sending it for a while, and must not be cut off
+    /// before it has read the answer.
+    pub(crate) fn leave_unread(&self, body: Incoming) {
+        if body.is_end_stream() {
+            return;
+        }
+        if self.is_h2 {
+            spawn_local(discard(body));
+        } else {
+            self.phase.leave_unread();
+        }
+    }
+
+    /// As above, where the application did not get the whole of it.
+    pub(crate) fn leave_upload(&self, progress: Rc<Progress>) {
+        if progress.sent().is_some() {
+            return;
+        }
+        if self.is_h2 {
+            spawn_local(progress.discard_unread());
+        } else {
+            self.phase.leave_unread();
+        }
     }
 
     /// No request head will follow: what comes is another protocol.

@@ -9,6 +9,8 @@ mod heads;
 use frames::Frames;
 use heads::Heads;
 pub(crate) use heads::Length;
+
+use crate::limits::{DISCARD, DISCARD_LINGER};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +26,8 @@ use tokio::time::{Instant, Sleep};
 pub(crate) struct Phase {
     next: AtomicU8,
     ending: AtomicBool,
+    /// Whether a request was answered of whose body nobody read the rest.
+    unread: AtomicBool,
     /// Whether a request moved since the guard looked.
     moved: AtomicBool,
     heads: Heads,
@@ -55,6 +59,12 @@ impl Phase {
     /// All that comes is HTTP/2.
     pub(crate) fn set_h2(&self) {
         self.next.store(H2, Ordering::Relaxed);
+    }
+
+    /// A request is answered before its body was read: closing at once would reset the connection, and that can overtake the
+    /// answer (RFC 9112, section 9.6).
+    pub(crate) fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
     }
 
     /// A request began, or something of it went on.
@@ -116,12 +126,29 @@ pub(crate) struct Guarded<S> {
     reading: Patience,
     writing: Patience,
     frames: Option<Box<Frames>>,
+    lingering: Option<Box<Linger>>,
+}
+
+/// The end of a connection on which something is left unread.
+#[derive(Debug, Default)]
+struct Linger {
+    patience: Patience,
+    read: usize,
 }
 
 impl<S> Guarded<S> {
     pub(crate) fn new(inner: S, phase: Arc<Phase>, head: Duration, stall: Duration) -> Self {
         let frames = phase.is(H2).then(Box::default);
-        Self { inner, phase, head, stall, reading: Patience::default(), writing: Patience::default(), frames }
+        Self {
+            inner,
+            phase,
+            head,
+            stall,
+            reading: Patience::default(),
+            writing: Patience::default(),
+            frames,
+            lingering: None,
+        }
     }
 
     /// Bytes came.
@@ -182,7 +209,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.watch_write(cx, written)
@@ -207,8 +234,31 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.watch_write(cx, shut)
+        if self.lingering.is_none() {
+            let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
+            ready!(self.watch_write(cx, shut))?;
+            if !self.phase.unread.load(Ordering::Relaxed) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.poll_linger(cx).map(Ok)
+    }
+}
+
+impl<S: AsyncRead + Unpin> Guarded<S> {
+    /// Reads what the peer still sends until it closes, or sent more than can have been under way, or takes too long.
+    fn poll_linger(&mut self, cx: &mut Context) -> Poll<()> {
+        let Linger { patience, read } = &mut **self.lingering.get_or_insert_default();
+        let mut sink = [0; 4096];
+        while *read < DISCARD {
+            let mut buffer = ReadBuf::new(&mut sink);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => *read += buffer.filled().len(),
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return patience.poll_lost(cx, DISCARD_LINGER),
+            }
+        }
+        Poll::Ready(())
     }
 }
 
@@ -284,6 +334,18 @@ mod tests {
         assert!(tokio::time::timeout(HEAD_TIME / 2, ours.read(&mut byte)).await.is_err(), "a head has begun");
         phase.expect_head(Length::Known(0));
         assert_eq!(ours.read(&mut byte).await.unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_unread_is_waited_for_at_the_end_and_not_for_long() {
+        let (mut ours, mut theirs, phase) = pair();
+        ours.shutdown().await.unwrap();
+        phase.leave_unread();
+        let start = Instant::now();
+        theirs.write_all(b"12345678").await.unwrap();
+        tokio::join!(async { ours.shutdown().await.unwrap() }, async { theirs.write_all(b"12345678").await.unwrap() });
+        assert_eq!(start.elapsed(), DISCARD_LINGER);
+        drop(theirs);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! The proxy beside the application: TLS in, a decision for every request, HTTP/1.1 to the application.
+//! The proxy beside the application: TLS in, a decision for every request, HTTP/1.1 or HTTP/2 to the application.
 //!
 //! The way of a connection: `listener` accepts it, [`tls`] proves who calls, `connection` speaks HTTP on it. The way of
 //! a request is one function in `proxy`. What is decided with stands in [`state`], filled by a [`source`]; every bound and

@@ -124,6 +124,12 @@ pub const H2C_SETTINGS_CHECK: Duration = Duration::from_millis(1);
 /// How often a request is given to another connection because the one that it was given to went away before it was sent.
 pub const H2C_ATTEMPTS: usize = 3;
 
+/// Bytes of a body that nobody wants which are read and thrown away while its caller reads why: what Linux lets it have under
+/// way (the usual tcp_wmem, tcp(7)).
+pub const DISCARD: usize = 4 * 1024 * 1024;
+/// How long: a round trip on a bad mobile link, with its retransmission.
+pub const DISCARD_LINGER: Duration = Duration::from_secs(1);
+
 /// Plaintext that rustls holds for a connection that is not read: four records.
 pub const TLS_BUFFER: usize = 64 * 1024;
 /// Connections that the kernel holds for us before they are accepted.

@@ -98,10 +98,12 @@ impl Worker {
         let arrival = match course {
             Course::Own(own) => {
                 record.own();
+                connection.leave_unread(body);
                 return answer::own(own, &id, turn);
             }
             Course::Refuse(refusal) => {
                 record.denied(&head, refusal.reason);
+                connection.leave_unread(body);
                 Err(refusal)
             }
             Course::Forward(outbound) => {
@@ -109,7 +111,14 @@ impl Worker {
                 let progress = Progress::new(limits.idle, connection.moved(), opened);
                 let upload = Upload::new(body, limits.size.body, Rc::clone(&progress), outbound.trailers());
                 let sent = self.upstream.send(*outbound, upload, &progress, limits.request).await;
-                sent.map(|arrival| (arrival, progress.clone())).map_err(|reason| unanswered(reason, &progress, record))
+                match sent {
+                    Ok(arrival) => Ok((arrival, progress)),
+                    Err(reason) => {
+                        let refusal = unanswered(reason, &progress, record);
+                        connection.leave_upload(progress);
+                        Err(refusal)
+                    }
+                }
             }
         };
         let mut response = match arrival {

@@ -12,6 +12,8 @@
 
 #[path = "../support/client.rs"]
 mod client;
+#[path = "../support/express.rs"]
+mod express;
 mod scene;
 
 use scene::{Scene, claims};

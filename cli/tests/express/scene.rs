@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use base64::Engine;
@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::client::{self, Response};
+use super::express;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -61,7 +62,7 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let ca = DevCa::new("test CA").unwrap();
         let key = DevKey::generate_rsa("login-1").unwrap();
-        let (app, app_log, port) = start_app();
+        let (app, app_log, port) = express::start();
         let app_address = SocketAddr::from(([127, 0, 0, 1], port));
         let server = ca.server(&Names { dns: vec!["localhost".to_owned()], ..Names::default() }).unwrap();
         let config_map = json!({
@@ -153,33 +154,6 @@ impl Scene {
 
 fn caller(ca: &DevCa) -> Issued {
     ca.client(&Names { uris: vec!["spiffe://cluster.local/ns/web/sa/web".to_owned()], ..Names::default() }).unwrap()
-}
-
-fn start_app() -> (Child, Receiver<Value>, u16) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e/apps/users");
-    assert!(
-        folder.join("node_modules/express").is_dir(),
-        "Express is not installed: run `make test`, or `npm ci` in {}",
-        folder.display()
-    );
-    let mut app = Command::new("node")
-        .arg("index.js")
-        .current_dir(folder)
-        .env("PORT", "0")
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(app.stdout.take().unwrap()).lines();
-    let first: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for line in lines.map_while(Result::ok) {
-            if sender.send(serde_json::from_str(&line).unwrap()).is_err() {
-                return;
-            }
-        }
-    });
-    (app, receiver, u16::try_from(first["listening"].as_u64().unwrap()).unwrap())
 }
 
 fn start_proxy(folder: &Path, upstream: SocketAddr) -> (Child, SocketAddr) {

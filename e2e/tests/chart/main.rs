@@ -85,7 +85,7 @@ async fn every_value_reaches_the_operator() -> anyhow::Result<()> {
     assert_eq!((resources.cpu.as_str(), resources.memory_limit.as_str()), ("1m", "1Gi"));
 
     let images = render(VALUES[3]).await?;
-    assert_eq!(container(&images)["image"], concat!("team/o:9"));
+    assert_eq!(container(&images)["image"], "team/o:9");
     assert_eq!(arguments(&images).sidecar_image, "r.example:5000/s:8");
     let default = concat!("docker.io/doorward/capture:", env!("CARGO_PKG_VERSION"));
     assert_eq!(arguments(&images).capture_image, default);

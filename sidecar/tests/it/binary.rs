@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::support::{App, Ca, Client, Signer, body, eventually, pem, snapshot};
-use policy::wire::TlsMode;
+use policy::wire::{Body, TlsMode};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -104,12 +104,17 @@ impl Process {
         fields[11..13].iter().map(|field| field.parse::<f64>().unwrap()).sum::<f64>() / 100.0
     }
 
-    /// Gives it the usual policy.
-    pub(super) async fn configure(&self) {
-        let snapshot = serde_json::to_string(&snapshot(&body(TlsMode::Mutual), &self.signer.jwks())).unwrap();
+    /// Gives it a policy.
+    pub(super) fn put(&self, body: &Body) {
+        let snapshot = serde_json::to_string(&snapshot(body, &self.signer.jwks())).unwrap();
         let new = self.folder.path().join("new");
         std::fs::write(&new, snapshot).unwrap();
         std::fs::rename(new, self.folder.path().join("snapshot.json")).unwrap();
+    }
+
+    /// Gives it the usual policy, and waits until it is in force.
+    pub(super) async fn configure(&self) {
+        self.put(&body(TlsMode::Mutual));
         eventually("the snapshot is in force", || async { self.client.get("/open/a", &[]).await.status == 200 }).await;
     }
 }

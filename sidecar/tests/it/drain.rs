@@ -1,13 +1,13 @@
 //! The end of a proxy loses no request of which it read a byte.
 
 use crate::binary::Process;
-use crate::support::{App, Client, Fixture, RawApp, eventually, read_all};
+use crate::support::{App, Client, Fixture, RawApp, body, eventually, read_all};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use policy::wire::TlsMode;
+use policy::wire::{Body, Rule, TlsMode};
 use sidecar::{DrainTimes, Drained};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinSet, LocalSet};
 
 const REQUESTS: usize = 2_000;
+const CHANGES: usize = 50;
 const SHORT: DrainTimes = DrainTimes { delay: Duration::from_millis(300), finish: Duration::from_secs(25) };
 /// Beyond the patience of all tests.
 const LONG: DrainTimes = DrainTimes { delay: Duration::from_secs(600), finish: Duration::from_secs(25) };
@@ -268,4 +269,67 @@ async fn a_second_signal_ends_it_at_once() {
     terminate(&process);
     assert!(process.lines.next().unwrap().contains("second signal"));
     assert!(process.child.wait().unwrap().success());
+}
+
+/// The usual policy, with a rule that tells it from the others.
+fn changed(number: usize) -> Body {
+    let mut body = body(TlsMode::Mutual);
+    body.rules.push(Rule { path: format!("/change/{number}"), ..body.rules[0].clone() });
+    body
+}
+
+/// Fifty changes of the policy and the end of the process, all under load on connections that are kept: R3 and R12.
+async fn change_and_end() -> String {
+    let app = App::start().await;
+    let arguments = ["--drain-delay", "1s", "--access-log", "off"];
+    let mut process = Process::start(app.address, &arguments, Stdio::null());
+    process.configure().await;
+    let before = app.seen().len();
+    let tally = Rc::new(Tally::default());
+    let mut callers = JoinSet::new();
+    for number in 0..8 {
+        let (client, tally) = (process.client.clone(), Rc::clone(&tally));
+        if number % 4 == 0 {
+            callers.spawn_local(call_h2(client, tally));
+        } else {
+            callers.spawn_local(call_h1(client, tally));
+        }
+    }
+    let mut changes = 0;
+    while changes < CHANGES || tally.answered.get() < 5 * REQUESTS {
+        changes += 1;
+        assert!(changes < 20 * CHANGES, "{} answers", tally.answered.get());
+        process.put(&changed(changes));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(
+        (tally.lost.get(), tally.moved.get()),
+        (0, 0),
+        "a change of the policy ends no connection and no request"
+    );
+    terminate(&process);
+    let go_on = async {
+        for number in changes + 1.. {
+            process.put(&changed(number));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::select! {
+        () = go_on => {}
+        _ = callers.join_all() => {}
+    }
+    let said: Vec<_> = process.lines.by_ref().collect();
+    let applied = said.iter().filter(|line| line.ends_with("snapshot in force")).count();
+    assert!(applied >= CHANGES && said.last().unwrap().ends_with("drained"), "{applied}: {said:?}");
+    assert!(process.child.wait().unwrap().success());
+    let [answered, moved, lost] = [&tally.answered, &tally.moved, &tally.lost].map(Cell::get);
+    assert_eq!((lost, app.seen().len() - before), (0, answered), "lost, and what reached the application");
+    format!(
+        "{answered} answered, {moved} of them after their callers were told to move, {applied} policies, {lost} lost"
+    )
+}
+
+#[tokio::test]
+async fn changes_of_policy_and_a_signal_lose_no_request() {
+    println!("changes and a signal: {}", LocalSet::new().run_until(change_and_end()).await);
 }

@@ -107,7 +107,7 @@ impl Engine {
         let changed = change.apply(&mut self.world);
         if policies {
             let statuses = self.world.policies.objects().iter();
-            let statuses = statuses.map(|(key, policy)| (key.clone(), policy.status.clone())).collect();
+            let statuses = statuses.map(|(key, policy)| (key.clone(), Arc::clone(&policy.status))).collect();
             *self.statuses.lock().unwrap_or_else(PoisonError::into_inner) = statuses;
         }
         changed
@@ -120,7 +120,7 @@ impl Engine {
         }
         let known = self.fetcher.known();
         let outcome = self.compiler.run(&self.world, &known.messages);
-        self.hub.publish(outcome.desired.clone());
+        self.hub.publish(&outcome.desired);
         self.fetcher.want(self.compiler.sources());
         let mut seen = known.seen;
         seen.extend(self.counted(&outcome));

@@ -6,13 +6,23 @@ const http = require('http');
 const https = require('https');
 
 const folder = '/var/run/doorward/client';
-const read = (name) => (fs.existsSync(`${folder}/${name}`) ? fs.readFileSync(`${folder}/${name}`) : undefined);
+const read = (name) => {
+  try {
+    return fs.readFileSync(`${folder}/${name}`);
+  } catch {
+    return undefined;
+  }
+};
 
-// Read for each connection: the agent replaces the files.
-const identity = ({ ca, certificate }) => ({
-  ca: ca ?? read('ca.crt'),
-  ...(certificate ? { cert: read('tls.crt'), key: read('tls.key') } : {}),
-});
+// Read for each connection: the agent replaces the files. All of one moment, or what was there before.
+let last = {};
+const identity = ({ ca, certificate }) => {
+  const moment = fs.existsSync(`${folder}/..data`) ? fs.readlinkSync(`${folder}/..data`) : undefined;
+  const now = { ca: read('ca.crt'), cert: read('tls.crt'), key: read('tls.key') };
+  const same = moment && moment === fs.readlinkSync(`${folder}/..data`);
+  if (same && now.ca && now.cert && now.key) last = now;
+  return { ca: ca ?? last.ca, ...(certificate ? { cert: last.cert, key: last.key } : {}) };
+};
 
 const call = ({ url, method = 'GET', headers = {}, servername, certificate = true, ca, body }, agent) =>
   new Promise((resolve) => {

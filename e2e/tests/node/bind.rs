@@ -89,7 +89,7 @@ async fn an_application_that_takes_the_port_meanwhile_is_told_of() -> anyhow::Re
     scene("steals", async |scene| {
         scene.policy("users", "users", json!({"tls": {"mode": "Mutual"}, "rules": rules()})).await?;
         // It tries again until it gets the port, and without the sidecar it does.
-        let script = "const s = require('net').createServer(); s.on('error', () => setTimeout(go, 1)); s.on('listening', () => console.log('{}')); \
+        let script = "const s = require('net').createServer(); s.on('error', () => { console.log('taken'); setTimeout(go, 1) }); s.on('listening', () => console.log('{}')); \
                       const go = () => s.listen(3000, '0.0.0.0'); go()";
         let container = json!({"name": "app", "command": ["node", "-e", script], "ports": [{"containerPort": 3000}]});
         let mut deployment = workload("Deployment", "users", 1, container);
@@ -97,6 +97,12 @@ async fn an_application_that_takes_the_port_meanwhile_is_told_of() -> anyhow::Re
             json!({"doorward.dev/inject": "true", "doorward.dev/capture": "bind"});
         scene.apply(&deployment).await?;
         scene.enforced("users").await?;
+        eventually(PATIENCE, "the application tries", async || {
+            let log = scene.kubectl(&["logs", "--selector", "app=users", "--container", "app"]).await?;
+            ensure!(log.contains("taken"), "{log}");
+            Ok(())
+        })
+        .await?;
         scene.kill("users", &["/doorward-sidecar"]).await?;
         scene.says("users", "Enforced", "False", "NotCaptured").await?;
         eventually(PATIENCE, "the pod is not ready", async || {

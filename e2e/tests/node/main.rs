@@ -16,6 +16,7 @@ mod scene;
 mod agent;
 mod agreement;
 mod bind;
+mod documents;
 mod first;
 mod probes;
 mod rolling;

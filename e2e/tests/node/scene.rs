@@ -102,7 +102,7 @@ impl Scene<'_> {
 
     /// Applies a policy for the pods of an application, with the issuer `main`.
     pub(crate) async fn policy(&self, name: &str, app: &str, mut spec: Value) -> anyhow::Result<String> {
-        let jwks = json!({"keys": [self.key.jwk()]}).to_string();
+        let jwks = self.jwks();
         let issuer = json!({"name": "main", "issuer": ISSUER, "audiences": ["users-api"], "keys": {"inline": jwks}});
         crate::manifests::merge(&mut spec, json!({"selector": {"matchLabels": {"app": app}}, "issuers": [issuer]}));
         let metadata = json!({"name": name});
@@ -138,6 +138,11 @@ impl Scene<'_> {
             Ok(())
         })
         .await
+    }
+
+    /// The public key of the issuer, as it publishes it.
+    pub(crate) fn jwks(&self) -> String {
+        json!({"keys": [self.key.jwk()]}).to_string()
     }
 
     /// A token for the users API.

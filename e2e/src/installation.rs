@@ -7,12 +7,14 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::Client;
 use kube::api::{Api, DeleteParams};
 use kube::config::{AuthInfo, Kubeconfig};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::audit::{Audit, Entry};
+use crate::cluster;
 use crate::identity::account_token;
 use crate::kubectl::kubectl;
 use crate::limits::PATIENCE;
@@ -35,6 +37,7 @@ const PORTS: (u16, u16, u16) = (8443, 9443, 8080);
 pub struct Installation {
     namespace: Namespace,
     kubeconfig: Kubeconfig,
+    token: String,
     audit: Audit,
     /// The name by which sidecars call it.
     pub host: String,
@@ -63,9 +66,9 @@ impl Installation {
         kubectl(&["apply", "--filename", "-"], &chart(&namespace.name)?).await?.success()?;
         let token = account_token(namespace, ACCOUNT, API_AUDIENCE).await?;
         let kubeconfig = Kubeconfig::from_env().context("cannot read KUBECONFIG")?.context("KUBECONFIG is not set")?;
-        let kubeconfig = with_token(kubeconfig, token)?;
+        let kubeconfig = with_token(kubeconfig, &token)?;
         let host = format!("doorward-operator.{}.svc", namespace.name);
-        Ok(Self { namespace: namespace.clone(), kubeconfig, audit, host })
+        Ok(Self { namespace: namespace.clone(), kubeconfig, token, audit, host })
     }
 
     /// Tells the API server to ask the operator about a namespace's policies and pods. Before the operator starts: it tells the API
@@ -93,11 +96,11 @@ impl Installation {
     ///
     /// # Errors
     /// Where it is not built or cannot be started.
-    pub fn start(&self, name: &str, number: u16, server: Option<SocketAddr>) -> anyhow::Result<Replica> {
+    pub fn start(&self, name: &str, number: u16, server: Option<&str>) -> anyhow::Result<Replica> {
         let mut kubeconfig = self.kubeconfig.clone();
         if let Some(server) = server {
             for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
-                cluster.server = Some(format!("https://{server}"));
+                cluster.server = Some(server.to_owned());
             }
         }
         let file = self.namespace.folder.join(format!("{name}.kubeconfig"));
@@ -116,6 +119,14 @@ impl Installation {
         command.env("KUBECONFIG", file);
         let process = Process::start(name, command, &self.namespace.folder)?;
         Ok(Replica { name: name.to_owned(), process, sidecars, health })
+    }
+
+    /// A client that is, to the API server, the operator.
+    ///
+    /// # Errors
+    /// As [`cluster::client_with_token`].
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        cluster::client_with_token(&self.token).await
     }
 
     /// The certificates of the built-in CA, once they are told.
@@ -224,10 +235,10 @@ fn chart(namespace: &str) -> anyhow::Result<String> {
 const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// The same API server, asked by whoever has the token.
-fn with_token(mut kubeconfig: Kubeconfig, token: String) -> anyhow::Result<Kubeconfig> {
+fn with_token(mut kubeconfig: Kubeconfig, token: &str) -> anyhow::Result<Kubeconfig> {
     ensure!(!kubeconfig.auth_infos.is_empty(), "KUBECONFIG names no user");
     for user in &mut kubeconfig.auth_infos {
-        user.auth_info = Some(AuthInfo { token: Some(token.clone().into()), ..AuthInfo::default() });
+        user.auth_info = Some(AuthInfo { token: Some(token.to_owned().into()), ..AuthInfo::default() });
     }
     Ok(kubeconfig)
 }

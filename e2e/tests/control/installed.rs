@@ -168,8 +168,9 @@ pub(crate) fn spec(rules: Value) -> Value {
 
 /// A condition in a status; null where it is not there.
 pub(crate) fn condition(status: &Value, kind: &str) -> Value {
-    let mut conditions = status.get("conditions").and_then(Value::as_array).into_iter().flatten();
-    conditions.find(|one| one.get("type").and_then(Value::as_str) == Some(kind)).cloned().unwrap_or_default()
+    let conditions = status.get("conditions").and_then(Value::as_array).into_iter().flatten();
+    let mut found = conditions.filter(|one| one.get("type").and_then(Value::as_str) == Some(kind));
+    found.next().cloned().unwrap_or_default()
 }
 
 /// Asks again and again until a generation decides.

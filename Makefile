@@ -1,6 +1,6 @@
 # The only entry points; CI calls `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format generate advisories fuzz cluster-up cluster-down bench-operator
+.PHONY: help demo test unit lint format generate advisories fuzz images e2e-node cluster-up cluster-down bench-operator
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,10 +31,17 @@ format: ## formats all code
 
 generate: ## writes again what is generated and committed
 	@cargo run --locked --quiet --package cli -- generate crds > target/crds.yaml
+	@cp target/crds.yaml charts/doorward/files/doorward.dev_apiauthpolicies.yaml
 	@mv target/crds.yaml crds/doorward.dev_apiauthpolicies.yaml
 
 e2e-control: ## the tests against a real API server; with KUBECONFIG against that one
 	@e2e/control
+
+images: ## the images as archives, target/images/*.tar, without Docker
+	@.ci/images
+
+e2e-node: ## installs the chart on a real node and tests there; DOORWARD_KEEP=1 leaves the cluster up
+	@e2e/node
 
 cluster-up: ## a real Kubernetes of one node, apart from the machine's network
 	@e2e/cluster/cluster up node

@@ -109,7 +109,7 @@ impl Sidecar {
             Message::Keys(keys) => drop(keys.jwks().context("keys that do not fit their revision")?),
             Message::Synced => self.tell(What::Synced).await,
             Message::Absent(_) => bail!("no policy selects the pod"),
-            Message::Renew | Message::Ping => {}
+            Message::Retain(_) | Message::Renew | Message::Ping => {}
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::explain::{self, Judge, PeerInput, Request, answer_lines, named_cas};
 use crate::issuers::{self, IssuerArgs};
 use crate::load::{self, Refused};
 use crate::output::{Exit, Format, write_diagnostics, write_json};
-use crate::{check, demo, generate, inject, run, snapshot, test, token};
+use crate::{check, demo, generate, inject, run, snapshot, status, test, token};
 
 /// Access control for any application in Kubernetes, from one object: check, explain, test and run its policies.
 #[derive(Debug, clap::Parser)]
@@ -35,6 +35,8 @@ enum Command {
     Compile(snapshot::Args),
     /// Write what the webhook makes of the pods in a manifest
     Inject(inject::Args),
+    /// Tell how policies stand in a cluster: generations, keys, pods, capture, the last denials
+    Status(status::Args),
     /// Write the CRD, its JSON Schema, or a completion script
     Generate(generate::Args),
     /// Make a token with a development key
@@ -105,6 +107,7 @@ pub fn execute(cli: Cli) -> Exit {
         Command::Test(args) => test::run(&args, &mut out),
         Command::Compile(args) => snapshot::run(&args, &mut out),
         Command::Inject(args) => inject::run(&args, &mut out),
+        Command::Status(args) => status::run(&args, &mut out),
         Command::Generate(args) => generate::run(&args, &mut out),
         Command::Token(args) => token::run(&args, &mut out),
     };

@@ -13,5 +13,6 @@ pub mod output;
 mod pem;
 pub mod run;
 pub mod snapshot;
+pub mod status;
 pub mod test;
 pub mod token;

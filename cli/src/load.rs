@@ -1,11 +1,13 @@
 //! The files of `-f`: policies and the ConfigMaps that they refer to.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use compile::diagnostic::{Diagnostic, Severity};
-use compile::source::{self, Document};
+use compile::source::{self, Document, MAX_FILE};
 use compile::{Compiled, ConfigMaps, Settings};
 
 /// What the files hold.
@@ -61,7 +63,9 @@ pub fn load(files: &[PathBuf], settings: &Settings) -> anyhow::Result<Loaded> {
     let others: Vec<Document> = documents.into_iter().filter(|document| !config_maps.add(&document.value)).collect();
     for document in others {
         let kind = document.value.get("kind").and_then(serde_json::Value::as_str);
-        if kind.is_none_or(|kind| kind == "ApiAuthPolicy") {
+        // A misspelt kind of our own must not be skipped as somebody else's.
+        let ours = document.value.get("apiVersion").and_then(serde_json::Value::as_str).is_some_and(is_of_our_group);
+        if ours || kind.is_none_or(|kind| kind == "ApiAuthPolicy") {
             let (compiled, found) = compile::compile(&document, &config_maps, settings);
             loaded.policies.extend(compiled);
             loaded.diagnostics.extend(found);
@@ -71,6 +75,10 @@ pub fn load(files: &[PathBuf], settings: &Settings) -> anyhow::Result<Loaded> {
         }
     }
     Ok(loaded)
+}
+
+fn is_of_our_group(api_version: &str) -> bool {
+    api_version.split_once('/').is_some_and(|(group, _)| group == "doorward.dev")
 }
 
 /// The policies of the files, all of which must be usable; warnings are handed back.
@@ -92,8 +100,13 @@ pub fn load_usable(files: &[PathBuf], settings: &Settings) -> anyhow::Result<(Ve
 /// # Errors
 /// Where it cannot be read, or is no UTF-8.
 pub fn read(file: &Path) -> anyhow::Result<String> {
-    if file == Path::new("-") {
-        return std::io::read_to_string(std::io::stdin()).context("cannot read standard input");
-    }
-    std::fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))
+    // One byte more than is taken is enough for the reader to refuse it.
+    let most = MAX_FILE as u64 + 1;
+    let (read, name) = if file == Path::new("-") {
+        (std::io::read_to_string(std::io::stdin().take(most)), "standard input".to_owned())
+    } else {
+        let opened = File::open(file).and_then(|opened| std::io::read_to_string(opened.take(most)));
+        (opened, format!("`{}`", file.display()))
+    };
+    read.with_context(|| format!("cannot read {name}"))
 }

@@ -377,3 +377,14 @@ fn settings_of_issuers_are_read_strictly() {
         assert!(stderr(&refused).contains(wanted), "{flag} {value}: {}", stderr(&refused));
     }
 }
+
+#[test]
+fn a_misspelt_kind_of_ours_is_refused_and_a_file_without_end_is_not_read_whole() {
+    let workspace = Workspace::new();
+    workspace.write("other.yaml", &POLICY.replace("kind: ApiAuthPolicy", "kind: ApiAuthPolicie"));
+    let output = workspace.run(&["check", "-f", "policy.yaml", "-f", "keys.yaml", "-f", "other.yaml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stdout(&output).contains("write `kind: ApiAuthPolicy`"), "{}", stdout(&output));
+    let output = workspace.run(&["check", "-f", "/dev/zero"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+}

@@ -165,6 +165,7 @@ fn lower(policy: ApiAuthPolicy, config_maps: &ConfigMaps, settings: &Settings, s
     let spec = &policy.spec;
     check_name(&policy, sink);
     check_selector(&policy, sink);
+    check_expressions(&policy, sink);
     warn_of_migration(&policy, sink);
     let tls = tls::lower(&context, sink);
     let (issuers, keys, sources) = issuers::lower(&context, sink);
@@ -179,7 +180,11 @@ fn lower(policy: ApiAuthPolicy, config_maps: &ConfigMaps, settings: &Settings, s
         cors: cors::lower(&context, sink),
         addresses: addresses::lower(&context, &tls, sink),
         limits: limits::lower(&context, sink),
-        policy: PolicyName { namespace: namespace.clone(), name: policy.metadata.name.clone().unwrap_or_default() },
+        policy: PolicyName {
+            namespace: namespace.clone(),
+            name: policy.metadata.name.clone().unwrap_or_default(),
+            uid: policy.metadata.uid.clone().unwrap_or_default(),
+        },
         tls,
         issuers,
         rules,
@@ -232,6 +237,23 @@ fn check_selector(policy: &ApiAuthPolicy, sink: &mut Sink) {
             "an empty selector would protect every pod of the namespace by accident",
             hint,
         );
+    }
+}
+
+/// As the API server checks selectors of its own objects: `NotIn` without values would select every pod.
+fn check_expressions(policy: &ApiAuthPolicy, sink: &mut Sink) {
+    let expressions = policy.spec.selector.match_expressions.iter().flatten();
+    for (index, expression) in expressions.enumerate() {
+        let has_values = expression.values.as_ref().is_some_and(|values| !values.is_empty());
+        let (wants, hint) = match expression.operator.as_str() {
+            "In" | "NotIn" => (true, "list the values that are meant"),
+            _ => (false, "leave `values` out, or write `In`"),
+        };
+        if has_values != wants {
+            let message =
+                format!("operator {} with{} values", quoted(&expression.operator), if wants { "out" } else { "" });
+            sink.error(&format!("/spec/selector/matchExpressions/{index}/values"), Code::BadFormat, message, hint);
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! The kind itself: which pods a policy protects, and what it says about them.
 
-#![expect(clippy::duplicated_attributes, reason = "columns of one type are no attributes that stand twice")]
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::CustomResource;
@@ -23,11 +21,11 @@ use crate::{Addresses, Cors, Forward, Issuer, Limits, Paths, Rule, Tls};
     namespaced,
     derive = "PartialEq",
     status = "ApiAuthPolicyStatus",
-    printcolumn(json_path = ".status.summary.mode", name = "Mode", type_ = "string"),
-    printcolumn(json_path = ".status.summary.pods", name = "Pods", type_ = "string"),
-    printcolumn(json_path = ".status.summary.issuers", name = "Issuers", type_ = "string"),
-    printcolumn(json_path = ".status.conditions[?(@.type==\"Accepted\")].status", name = "Accepted", type_ = "string"),
-    printcolumn(json_path = ".metadata.creationTimestamp", name = "Age", type_ = "date"),
+    printcolumn = r#"{"name": "Mode", "type": "string", "jsonPath": ".status.summary.mode"}"#,
+    printcolumn = r#"{"name": "Pods", "type": "string", "jsonPath": ".status.summary.pods"}"#,
+    printcolumn = r#"{"name": "Issuers", "type": "string", "jsonPath": ".status.summary.issuers"}"#,
+    printcolumn = r#"{"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#,
     doc = "ApiAuthPolicy says who may call the pods that it selects, in its own namespace."
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -102,8 +102,17 @@ pub struct ReplicaStatus {
     pub name: String,
     /// The generation that its counts are about.
     pub generation: i64,
+    /// The revision of the rules that its counts are about: a ConfigMap that changes makes other rules of one generation.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub revision: String,
     /// Connected pods that run this generation with their traffic captured.
     pub enforced: u32,
+    /// A sum over the UIDs of these pods in hexadecimal: by it the leader tells that the entries of all replicas name every
+    /// pod, and none twice.
+    #[serde(default)]
+    #[schemars(length(max = 16))]
+    pub enforced_sum: String,
     /// Connected pods that run something else.
     #[serde(default)]
     pub outdated_count: u32,

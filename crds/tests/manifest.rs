@@ -6,16 +6,19 @@ use std::path::Path;
 
 use serde_json::Value;
 
-/// `UPDATE=1 cargo test -p crds` writes the file instead of comparing it.
+/// `UPDATE=1 cargo test -p crds` writes the files instead of comparing them. The chart has its own: it is packed alone.
 #[test]
-fn committed_manifest_is_current() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("doorward.dev_apiauthpolicies.yaml");
+fn committed_manifests_are_current() {
     let manifest = crds::manifest().unwrap();
-    if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(&file, &manifest).unwrap();
+    for folder in ["crds", "charts/doorward/files"] {
+        let file =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join("doorward.dev_apiauthpolicies.yaml");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(&file, &manifest).unwrap();
+        }
+        let committed = std::fs::read_to_string(&file).unwrap();
+        assert!(committed == manifest, "{} differs from the types: run `make generate`", file.display());
     }
-    let committed = std::fs::read_to_string(&file).unwrap();
-    assert!(committed == manifest, "{} differs from the types: run with UPDATE=1", file.display());
 }
 
 #[test]

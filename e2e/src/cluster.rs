@@ -1,12 +1,17 @@
 //! The cluster that tests run against.
 
+use std::path::Path;
+use std::process::Command;
+
 use anyhow::{Context, ensure};
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use tokio::task::spawn_blocking;
 
 use crate::limits::API_TIMEOUT;
+use crate::process::output;
 
 /// What tests call themselves, for the audit log.
 pub const OURSELVES: &str = "doorward-e2e";
@@ -46,4 +51,32 @@ async fn config() -> anyhow::Result<Config> {
     config.read_timeout = Some(API_TIMEOUT);
     config.write_timeout = Some(API_TIMEOUT);
     Ok(config)
+}
+
+/// Stops parts of the test cluster as a crash would, such as `apiserver`.
+///
+/// # Errors
+/// Where it is no cluster of ours.
+pub async fn stop(component: &'static str) -> anyhow::Result<()> {
+    command("stop", component).await
+}
+
+/// Starts them again, and waits until they serve.
+///
+/// # Errors
+/// As [`stop`], or where they do not serve in time.
+pub async fn start(component: &'static str) -> anyhow::Result<()> {
+    command("start", component).await
+}
+
+async fn command(verb: &'static str, component: &'static str) -> anyhow::Result<()> {
+    ensure!(
+        std::env::var_os("DOORWARD_CLUSTER_STATE").is_some(),
+        "this test stops the API server, and only does so with its own: run `make e2e-control` without KUBECONFIG"
+    );
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("cluster/cluster");
+    let run = move || output(Command::new(program).args([verb, component]));
+    let (status, _, said) = spawn_blocking(run).await.context("cannot wait for the cluster")??;
+    ensure!(status.success(), "cannot {verb} {component}: {said}");
+    Ok(())
 }

@@ -15,8 +15,8 @@ use serde_json::json;
 
 use crate::namespace::Namespace;
 
-/// Seconds that a token lives: the shortest that the API server grants.
-const TOKEN_SECONDS: i64 = 600;
+/// Seconds that a token lives: longer than any test.
+const TOKEN_SECONDS: i64 = 3600;
 
 /// What a test says of a pod.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +31,8 @@ pub struct PodInput<'a> {
     pub annotations: &'a [(&'a str, &'a str)],
     /// The ports of its only container, by name and number.
     pub ports: &'a [(&'a str, u16)],
+    /// Whether it has a sidecar, as injection would put it there.
+    pub injected: bool,
     /// Its address; none where it has none yet.
     pub address: Option<&'a str>,
 }
@@ -130,6 +132,7 @@ fn object(input: &PodInput) -> Pod {
             ..ObjectMeta::default()
         },
         spec: Some(PodSpec {
+            init_containers: input.injected.then(|| vec![sidecar()]),
             service_account_name: Some(input.service_account.to_owned()),
             containers: vec![Container {
                 name: "app".to_owned(),
@@ -140,6 +143,15 @@ fn object(input: &PodInput) -> Pod {
             ..PodSpec::default()
         }),
         status: None,
+    }
+}
+
+fn sidecar() -> Container {
+    Container {
+        name: "doorward".to_owned(),
+        image: Some("doorward.test/sidecar:1".to_owned()),
+        restart_policy: Some("Always".to_owned()),
+        ..Container::default()
     }
 }
 

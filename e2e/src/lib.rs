@@ -5,11 +5,18 @@
 #![expect(clippy::print_stderr, reason = "what a failed test leaves behind is shown to whoever looks for the cause")]
 
 pub mod audit;
+pub mod client;
 pub mod cluster;
 pub mod definition;
+pub mod host;
 pub mod identity;
+pub mod installation;
 pub mod kubectl;
 pub mod limits;
+pub mod load;
 pub mod namespace;
 pub mod process;
+pub mod provider;
+pub mod relay;
+pub mod sidecar;
 pub mod wait;

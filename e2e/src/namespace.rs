@@ -12,6 +12,7 @@ use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Objec
 use kube::core::GroupVersionKind;
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::sync::RwLock;
 
 use crate::limits::SHOWN_LINES;
 use crate::{cluster, process};
@@ -29,6 +30,9 @@ const KINDS: [(&str, &str, &str, bool); 10] = [
     ("rbac.authorization.k8s.io", "v1", "Role", false),
     ("rbac.authorization.k8s.io", "v1", "RoleBinding", false),
 ];
+
+/// Who runs among others, and who alone.
+static TURNS: RwLock<()> = RwLock::const_new(());
 
 /// A namespace that only one test knows.
 #[derive(Clone)]
@@ -51,6 +55,35 @@ pub struct Namespace {
 /// # Panics
 /// As the test does.
 pub async fn within(label: &str, test: impl AsyncFnOnce(&Namespace) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let _among_others = TURNS.read().await;
+    run(label, test).await
+}
+
+/// The same while no other test runs: for an operator, which looks at all namespaces and has fixed ports, and for an API server that
+/// is stopped.
+///
+/// # Errors
+/// As [`within`].
+///
+/// # Panics
+/// As the test does.
+pub async fn alone(label: &str, test: impl AsyncFnOnce(&Namespace) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let _alone = TURNS.write().await;
+    run(label, test).await
+}
+
+/// One more namespace, for a test that has its turn already.
+///
+/// # Errors
+/// As [`within`].
+///
+/// # Panics
+/// As the test does.
+pub async fn beside(label: &str, test: impl AsyncFnOnce(&Namespace) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    run(label, test).await
+}
+
+async fn run(label: &str, test: impl AsyncFnOnce(&Namespace) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let namespace = Namespace::new(label).await?;
     let result = AssertUnwindSafe(test(&namespace)).catch_unwind().await;
     let failed = !matches!(result, Ok(Ok(())));

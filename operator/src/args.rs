@@ -23,7 +23,7 @@ pub struct Args {
     /// The Service by which pods and the API server reach the operator
     #[arg(long, value_name = "NAME", default_value = "doorward-operator")]
     pub service: String,
-    /// Where sidecars reach the operator [default: https://SERVICE.NAMESPACE.svc:8443]
+    /// Where sidecars reach the operator [default: `https://SERVICE.NAMESPACE.svc:8443`]
     #[arg(long, value_name = "URL")]
     pub operator_url: Option<String>,
     /// The SPIFFE trust domain of the built-in CA
@@ -54,10 +54,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "doorward")]
     pub webhook_configuration: String,
     /// The image of sidecar and agent
-    #[arg(long, value_name = "IMAGE", default_value = concat!("doorward/sidecar:", env!("CARGO_PKG_VERSION")))]
+    #[arg(long, value_name = "IMAGE", default_value = concat!("docker.io/doorward/sidecar:", env!("CARGO_PKG_VERSION")))]
     pub sidecar_image: String,
     /// The image that sets up the redirect
-    #[arg(long, value_name = "IMAGE", default_value = concat!("doorward/capture:", env!("CARGO_PKG_VERSION")))]
+    #[arg(long, value_name = "IMAGE", default_value = concat!("docker.io/doorward/capture:", env!("CARGO_PKG_VERSION")))]
     pub capture_image: String,
     /// The processor time that a sidecar asks for
     #[arg(long, value_name = "QUANTITY", default_value_t = inject::Resources::default().cpu)]

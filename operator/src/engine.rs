@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use kube::Client;
+use kube::runtime::watcher::Event;
 use policy::keys::KeySet;
 use policy::wire::KeysMessage;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
@@ -27,6 +28,8 @@ pub struct Told {
     pub keys: watch::Receiver<Arc<AllKeysSeen>>,
     /// The status of every policy as it was seen last.
     pub statuses: Statuses,
+    /// One of them was seen to change, perhaps by another replica.
+    pub status_seen: Arc<Notify>,
     /// Whether everything was listed once.
     pub complete: watch::Receiver<bool>,
 }
@@ -40,6 +43,7 @@ pub struct Engine {
     config_maps: ConfigMapWatches,
     world: World,
     statuses: Statuses,
+    status_seen: Arc<Notify>,
     outcomes: watch::Sender<Arc<Outcome>>,
     keys: watch::Sender<Arc<AllKeysSeen>>,
     complete: watch::Sender<bool>,
@@ -60,6 +64,7 @@ impl Engine {
             config_maps: ConfigMapWatches::new(client.clone(), sender),
             world: World::default(),
             statuses: Statuses::default(),
+            status_seen: Arc::default(),
             outcomes: watch::Sender::new(Arc::default()),
             keys: watch::Sender::new(Arc::default()),
             complete: watch::Sender::new(false),
@@ -69,6 +74,7 @@ impl Engine {
             outcomes: engine.outcomes.subscribe(),
             keys: engine.keys.subscribe(),
             statuses: Arc::clone(&engine.statuses),
+            status_seen: Arc::clone(&engine.status_seen),
             complete: engine.complete.subscribe(),
         };
         (engine, told)
@@ -103,12 +109,22 @@ impl Engine {
 
     /// Notes what was seen; true where it changes what pods run. A status is seen by those who write it alone.
     fn take(&mut self, change: Change) -> bool {
-        let policies = matches!(change, Change::Policies(_));
+        if let Change::Policies(event) = &change {
+            let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+            match event {
+                Event::Apply((key, policy)) | Event::InitApply((key, policy)) => {
+                    statuses.insert(key.clone(), Arc::clone(&policy.status));
+                }
+                Event::Delete((key, _)) => drop(statuses.remove(key)),
+                Event::Init | Event::InitDone => {}
+            }
+            self.status_seen.notify_one();
+        }
+        let relisted = matches!(change, Change::Policies(Event::InitDone));
         let changed = change.apply(&mut self.world);
-        if policies {
-            let statuses = self.world.policies.objects().iter();
-            let statuses = statuses.map(|(key, policy)| (key.clone(), Arc::clone(&policy.status))).collect();
-            *self.statuses.lock().unwrap_or_else(PoisonError::into_inner) = statuses;
+        if relisted {
+            let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+            statuses.retain(|key, _| self.world.policies.objects().contains_key(key));
         }
         changed
     }

@@ -50,8 +50,10 @@ pub struct Desired {
     pub complete: bool,
     /// The ruleset of each port that has one.
     pub rulesets: BTreeMap<u16, Arc<Encoded>>,
-    /// Ports that some policy selects, whether or not it can be used: they are never absent.
-    pub selected: BTreeSet<u16>,
+    /// For ports that a policy rules which cannot be used (yet): the UIDs of the policies whose last good rules may stay there.
+    pub retained: BTreeMap<u16, BTreeSet<String>>,
+    /// The same for every other port without a ruleset; where it is empty too, such a port is absent.
+    pub retained_elsewhere: BTreeSet<String>,
     /// The sets of keys that the rulesets name, by id.
     pub keys: BTreeMap<String, Arc<Encoded>>,
     /// The names of its certificate; none where the pod is not known (yet).

@@ -6,16 +6,21 @@ use std::sync::Arc;
 use issuer::Keys;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use policy::keys::KeySource;
+use policy::wire::KeysMessage;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::compiler::FetchedKeys;
 use crate::status::{AllKeysSeen, KeysSeen};
 
+/// The set of an issuer whose keys may not be used any longer.
+const NO_KEYS: &str = r#"{"keys":[]}"#;
+
 /// Fetches the keys of the issuers in use.
 pub struct Fetcher {
     keys: Arc<Keys>,
     known: watch::Receiver<BTreeMap<String, issuer::Known>>,
+    issuers: BTreeMap<String, String>,
     /// One moment on both clocks: so a time of the one is the same time of the other whenever it is asked for.
     began: (Instant, Timestamp),
 }
@@ -34,11 +39,12 @@ impl Fetcher {
     #[must_use]
     pub fn new(keys: Arc<Keys>) -> Self {
         let known = keys.subscribe();
-        Self { keys, known, began: (Instant::now(), Timestamp::now()) }
+        Self { keys, known, issuers: BTreeMap::new(), began: (Instant::now(), Timestamp::now()) }
     }
 
     /// Fetches from exactly these sources from now on.
-    pub fn want(&self, sources: BTreeSet<KeySource>) {
+    pub fn want(&mut self, sources: BTreeSet<KeySource>) {
+        self.issuers = sources.iter().map(|one| (one.id().to_owned(), one.issuer().to_owned())).collect();
         self.keys.want(sources);
     }
 
@@ -55,8 +61,14 @@ impl Fetcher {
         let mut told = Known::default();
         let began = self.began;
         for (id, known) in &*self.known.borrow_and_update() {
-            told.messages.extend(known.message.as_ref().map(|message| (id.clone(), Arc::clone(message))));
             let status = &known.status;
+            // Too old to be used: sidecars must be told, for they keep what they have.
+            let stale = || {
+                let issuer = self.issuers.get(id).filter(|_| status.fetched.is_some())?;
+                KeysMessage::new(id.clone(), issuer.clone(), NO_KEYS).ok()
+            };
+            let message = known.message.clone().or_else(|| stale().map(Arc::new));
+            told.messages.extend(message.map(|message| (id.clone(), message)));
             let seen = KeysSeen {
                 keys: u32::try_from(status.keys).unwrap_or(u32::MAX),
                 last_fetch: status.fetched.map(|moment| wall_clock(began, moment)),

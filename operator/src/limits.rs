@@ -109,6 +109,8 @@ pub const RETRY_AFTER: &str = "5";
 
 /// Connections to the health port at once: the kubelet and a scraper use a handful.
 pub const HEALTH_CONNECTIONS: usize = 32;
+/// Of these, from one address, so that nobody keeps the kubelet out: it and a scraper ask one after the other.
+pub const HEALTH_CONNECTIONS_PER_ADDRESS: usize = 8;
 /// Bytes of a request head on the health port (hyper allows no less).
 pub const HEALTH_HEAD: usize = 8192;
 /// For a whole connection to the health port.
@@ -167,12 +169,15 @@ pub const GATHER_RATIO: u32 = 10;
 /// The longest that changes are gathered for that reason.
 pub const GATHER_MOST: Duration = Duration::from_secs(1);
 
-/// A Lease that did not change for so long is left: another replica leads within 20 s of the leader's end.
-pub const LEASE_DURATION: Duration = Duration::from_secs(12);
+/// How often it is looked whether this replica still leads, where nothing tells of a change.
+pub const LEADER_LOOK: Duration = Duration::from_secs(1);
+/// A Lease that did not change for so long is left. Another replica sees the last renewal up to [`LEASE_RENEW`] late, and that
+/// this has passed up to as much later: it leads, and its first status is written, within 20 s of the leader's end.
+pub const LEASE_DURATION: Duration = Duration::from_secs(10);
 /// How often Leases are renewed: two renewals may fail before another takes over.
-pub const LEASE_RENEW: Duration = Duration::from_secs(4);
+pub const LEASE_RENEW: Duration = Duration::from_secs(3);
 /// So long after it asked to renew a leader writes: it stops before another can begin.
-pub const LEASE_WRITES: Duration = Duration::from_secs(10);
+pub const LEASE_WRITES: Duration = Duration::from_secs(8);
 
 /// Between two writes of one policy's status by one replica.
 pub const STATUS_INTERVAL: Duration = Duration::from_secs(1);
@@ -186,22 +191,9 @@ pub const SETTLE: Duration = Duration::from_secs(10);
 
 const _: () = {
     assert!(LEASE_WRITES.as_millis() < LEASE_DURATION.as_millis(), "a leader stops before another begins");
+    assert!(LEASE_DURATION.as_secs() + 2 * LEASE_RENEW.as_secs() < 18, "a status within 20 s of the leader's end");
     assert!(2 * LEASE_RENEW.as_millis() < LEASE_WRITES.as_millis(), "one failed renewal changes nothing");
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn defaults_keep_their_relations() {
-        let limits = Limits::default();
-        assert!(limits.connections_per_address * 8 < limits.connections, "one address never takes all");
-        assert!(limits.reviews_per_address * 4 < limits.reviews, "one address never takes all");
-        assert!(limits.ping < limits.stalled, "a dead peer is noticed by a ping");
-        assert!(limits.review_cache <= Duration::from_secs(10));
-    }
-}
 
 /// For a connection to the API server.
 pub const API_CONNECT: Duration = Duration::from_secs(5);
@@ -216,11 +208,27 @@ pub const WEBHOOK_CHECK: Duration = Duration::from_secs(30);
 
 /// Connections of API servers at once: each keeps a few open and asks over them.
 pub const WEBHOOK_CONNECTIONS: usize = 256;
+/// Of these, from one address: three API servers behind one address keep ten each.
+pub const WEBHOOK_CONNECTIONS_PER_ADDRESS: usize = 32;
 /// For the TLS handshake of an API server, which waits five seconds in all.
 pub const WEBHOOK_HANDSHAKE: Duration = Duration::from_secs(5);
-/// Between two questions over one connection, and for a head.
-pub const WEBHOOK_IDLE: Duration = Duration::from_secs(120);
+/// Between two questions over one connection, and for a head: who says nothing for so long makes room for others.
+pub const WEBHOOK_IDLE: Duration = Duration::from_secs(30);
 /// For a whole question and its answer: the API server waits no longer.
 pub const WEBHOOK_TIME: Duration = Duration::from_secs(5);
 /// For one look-up during an admission.
 pub const LOOKUP: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_keep_their_relations() {
+        let limits = Limits::default();
+        assert!(limits.connections_per_address * 8 < limits.connections, "one address never takes all");
+        assert!(limits.reviews_per_address * 4 < limits.reviews, "one address never takes all");
+        assert!(limits.ping < limits.stalled, "a dead peer is noticed by a ping");
+        assert!(limits.review_cache <= Duration::from_secs(10));
+    }
+}

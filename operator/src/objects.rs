@@ -194,12 +194,6 @@ impl Pod {
         self.ports.iter().find(|port| port.name.as_deref() == Some(name)).map(|port| port.number)
     }
 
-    /// Every port that could be a protected one.
-    pub fn all_ports(&self) -> impl Iterator<Item = u16> {
-        let listed = self.protected.iter().flat_map(|list| list.split(',')).filter_map(|one| self.number(one));
-        self.ports.iter().map(|port| port.number).chain(listed)
-    }
-
     fn number(&self, text: &str) -> Option<u16> {
         text.trim().parse().ok().or_else(|| self.port_named(text.trim()))
     }

@@ -19,7 +19,7 @@ use crate::hub::{Hub, PodId};
 use crate::inject;
 use crate::keys::Fetcher;
 use crate::lease::{Group, Keeper};
-use crate::limits::{self, API_CONNECT, API_READ, API_WAIT, OLDEST_MINOR, WEBHOOK_CHECK};
+use crate::limits::{self, API_CONNECT, API_READ, API_WAIT, LEADER_LOOK, OLDEST_MINOR, WEBHOOK_CHECK};
 use crate::metrics::Metrics;
 use crate::serve::{Health, KubeReviewer, Server, ServerParts, webhooks};
 use crate::status::{Writer, WriterParts};
@@ -35,7 +35,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     let client = client(&args.name).await?;
-    check_version(&client).await?;
+    tokio::select! {
+        checked = check_version(&client) => checked?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    }
 
     let metrics = Metrics::new();
     let hub = Arc::new(Hub::default());
@@ -144,10 +148,14 @@ fn start_authority(args: &Args, client: &Client, mut group: watch::Receiver<Grou
     let store = KubeStore::new(client, &args.namespace, secret, CA);
     let (leads, is_leader) = watch::channel(false);
     tokio::spawn(async move {
+        // Looked at again and again: a leader that is cut off hears of nothing and leads no longer.
+        let mut looks = interval(LEADER_LOOK);
         loop {
-            leads.send_replace(group.borrow_and_update().leads());
-            if group.changed().await.is_err() {
-                return;
+            let now = group.borrow_and_update().leads();
+            leads.send_if_modified(|before| std::mem::replace(before, now) != now);
+            tokio::select! {
+                _ = looks.tick() => {}
+                changed = group.changed() => if changed.is_err() { return },
             }
         }
     });
@@ -164,6 +172,7 @@ fn start_writer(args: &Args, client: &Client, hub: &Arc<Hub>, told: &Told, group
         keys: told.keys.clone(),
         group,
         statuses: Arc::clone(&told.statuses),
+        status_seen: Arc::clone(&told.status_seen),
     };
     tokio::spawn(Writer::new(parts).run());
 }

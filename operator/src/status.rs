@@ -1,6 +1,7 @@
 //! What is said of a policy: each replica counts its own pods, the leader sums up. Pure; times come in.
 
 mod conditions;
+mod cover;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::{ApiAuthPolicyStatus, IssuerStatus, LISTED_PODS, PodCounts, ReplicaStatus, Summary};
 use k8s_openapi::jiff::Timestamp;
 
-use crate::compiler::{PolicyOutcome, Rules};
+use crate::compiler::{PolicyOutcome, Rules, SelectedPod};
 use crate::hub::{PodId, Seen};
 
 pub use write::{Statuses, Writer, WriterParts};
@@ -51,8 +52,14 @@ fn place(pod: &PodId, port: u16, rules: &Rules, generation: i64, seen: &BTreeMap
 /// What this replica says of a policy: the pods that are connected to it, counted.
 #[must_use]
 pub fn of_replica(name: &str, policy: &PolicyOutcome, seen: &BTreeMap<PodId, Seen>) -> ReplicaStatus {
-    let mut status = ReplicaStatus { name: name.to_owned(), generation: policy.generation, ..ReplicaStatus::default() };
-    for pod in policy.pods.iter().filter(|pod| pod.conflict.as_ref().is_none_or(|conflict| !conflict.other_rules)) {
+    let mut sum = cover::Sum::default();
+    let mut status = ReplicaStatus {
+        name: name.to_owned(),
+        generation: policy.generation,
+        revision: policy.rules.as_ref().map(|rules| rules.revision.clone()).unwrap_or_default(),
+        ..ReplicaStatus::default()
+    };
+    for pod in mine(policy) {
         let Some(port) = pod.port else { continue };
         let place = match &policy.rules {
             Some(rules) => place(&pod.id, port, rules, policy.generation, seen),
@@ -62,6 +69,7 @@ pub fn of_replica(name: &str, policy: &PolicyOutcome, seen: &BTreeMap<PodId, See
             None => continue,
             Some(Place::Enforced) => {
                 status.enforced += 1;
+                sum.add(&pod.id.uid);
                 continue;
             }
             Some(Place::NotCaptured) => (&mut status.not_captured_count, &mut status.not_captured),
@@ -72,7 +80,14 @@ pub fn of_replica(name: &str, policy: &PolicyOutcome, seen: &BTreeMap<PodId, See
             names.push(pod.id.name.clone());
         }
     }
+    status.enforced_sum = sum.to_string();
     status
+}
+
+/// The pods that this policy rules and that have a sidecar before its port.
+fn mine(policy: &PolicyOutcome) -> impl Iterator<Item = &SelectedPod> {
+    let ruled = |pod: &&SelectedPod| pod.conflict.as_ref().is_none_or(|conflict| !conflict.other_rules);
+    policy.pods.iter().filter(|pod| pod.injected && pod.port.is_some()).filter(ruled)
 }
 
 /// What the leader says of a policy, all but the entries of replicas.
@@ -107,19 +122,21 @@ pub fn of_leader(
     }
 }
 
-/// Entries about another generation count for nothing: their pods have still to say that they run this one.
+/// Entries about another generation or other rules count for nothing: their pods have still to say that they run this one.
 fn counts(policy: &PolicyOutcome, replicas: &[ReplicaStatus]) -> PodCounts {
-    let current = || replicas.iter().filter(|replica| replica.generation == policy.generation);
+    let revision = policy.rules.as_ref().map_or("", |rules| rules.revision.as_str());
+    let is_current = |replica: &&ReplicaStatus| replica.generation == policy.generation && replica.revision == revision;
+    let current = || replicas.iter().filter(is_current);
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let selected = count(policy.pods.len());
     let not_injected = count(policy.pods.iter().filter(|pod| !pod.injected || pod.port.is_none()).count());
-    let ruled_by_others = policy.pods.iter().filter(|pod| {
-        pod.injected && pod.port.is_some() && pod.conflict.as_ref().is_some_and(|conflict| conflict.other_rules)
-    });
-    let elsewhere = count(ruled_by_others.count());
-    // While pods move from one replica to another both may count one.
-    let most = selected.saturating_sub(not_injected).saturating_sub(elsewhere);
-    let enforced = current().map(|replica| replica.enforced).sum::<u32>().min(most);
+    let most = count(mine(policy).count());
+    // A pod that has streams to two replicas is in both entries: all are there only where the sums say so.
+    let whole = cover::Sum::of(mine(policy).map(|pod| pod.id.uid.as_str()));
+    let enforced = match cover::is_whole(current(), most, whole) {
+        true => most,
+        false => current().map(|replica| replica.enforced).sum::<u32>().min(most.saturating_sub(1)),
+    };
     let not_captured = current().map(|replica| replica.not_captured_count).sum::<u32>().min(most - enforced);
     PodCounts { selected, enforced, outdated: most - enforced - not_captured, not_injected, not_captured }
 }

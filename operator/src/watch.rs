@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{Config, Event, watch_object, watcher};
+use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -155,18 +155,30 @@ impl ConfigMapWatches {
 
 async fn watch_config_map(client: Client, key: Key, changes: mpsc::Sender<Change>) {
     let api: Api<ConfigMap> = Api::namespaced(client, &key.namespace);
-    let mut seen = pin!(watch_object(api, &key.name).backoff(backoff()));
-    while let Some(event) = seen.next().await {
-        match event {
-            Ok(object) => {
-                let data = object.map(|object| object.data.unwrap_or_default());
-                if changes.send(Change::ConfigMap(key.clone(), data)).await.is_err() {
-                    return;
-                }
+    let config = Config::default().timeout(WATCH_TIMEOUT).fields(&format!("metadata.name={}", key.name));
+    let mut events = pin!(watcher(api, config).backoff(backoff()));
+    // Of a list that brings nothing: it is not there.
+    let mut listed = None;
+    while let Some(event) = events.next().await {
+        let data = match event {
+            Ok(Event::Init) => {
+                listed = None;
+                continue;
             }
+            Ok(Event::InitApply(object)) => {
+                listed = Some(object.data.unwrap_or_default());
+                continue;
+            }
+            Ok(Event::InitDone) => listed.take(),
+            Ok(Event::Apply(object)) => Some(object.data.unwrap_or_default()),
+            Ok(Event::Delete(_)) => None,
             Err(error) => {
                 warn!(config_map = %key, error = &error as &dyn std::error::Error, "cannot watch; what was seen stays");
+                continue;
             }
+        };
+        if changes.send(Change::ConfigMap(key.clone(), data)).await.is_err() {
+            return;
         }
     }
 }

@@ -137,6 +137,21 @@ impl State {
         Ok(changed)
     }
 
+    /// Refuses every request to a port unless the rules in force there are those of a policy of one of these UIDs, which cannot
+    /// be used now and keeps its last good rules. True where other rules were in force.
+    ///
+    /// # Errors
+    /// Where there is no such port.
+    pub fn apply_retain(&self, port: u16, policies: &[String]) -> Result<bool, ApplyError> {
+        let _shared = self.lock();
+        let port = self.port(port).ok_or(ApplyError::UnknownPort(port))?;
+        let of_another =
+            port.current.load().in_force().is_ok_and(|in_force| !policies.contains(&in_force.ruleset.policy().uid));
+        let changed = of_another && port.clear();
+        self.took();
+        Ok(changed)
+    }
+
     /// Replaces a set of keys for all policies that name it; false where it is the same.
     ///
     /// # Errors

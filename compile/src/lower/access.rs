@@ -206,6 +206,15 @@ pub(super) fn caller(tls: &Tls, caller: &crds::Caller, pointer: &str, sink: &mut
             "write a host name in ASCII without port; wildcards never match, so list the names",
         );
     }
+    // Services of one name are in many namespaces, and the built-in CA vouches for all of them.
+    if let Some(name) = dns.as_ref().filter(|name| ca.built_in && !name.contains('.')) {
+        sink.error(
+            &format!("{pointer}/dns"),
+            Code::BadFormat,
+            format!("{} is a Service of any namespace", quoted(name)),
+            &format!("write the namespace too, `{name}.NAMESPACE.svc`, or name the service account"),
+        );
+    }
     Some(Caller {
         ca: ca.name.clone(),
         service_account: caller.service_account.clone(),

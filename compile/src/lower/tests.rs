@@ -767,3 +767,34 @@ fn the_order_of_objects_decides_nothing() {
         assert_eq!((&turned.body, &turned.keys[0].revision), (&wanted.body, &wanted.keys[0].revision), "{order:?}");
     }
 }
+
+#[test]
+fn expressions_of_the_selector_have_values_where_their_operator_needs_them() {
+    let found_for = |expression: &str| {
+        let selector = format!("selector: {{matchExpressions: [{{key: app, {expression}}}]}}");
+        let text = POLICY.replace("selector: {matchLabels: {app: orders}}", &selector);
+        let (_, found) = compile_text(&text, &all_there());
+        let faults = found.iter().filter(|one| one.severity == Severity::Error);
+        faults.map(|one| (one.code, one.path.clone())).collect::<Vec<_>>()
+    };
+    let fault = vec![(Code::BadFormat, "spec.selector.matchExpressions[0].values".to_owned())];
+    for wrong in ["operator: In", "operator: NotIn, values: []", "operator: Exists, values: [a]"] {
+        assert_eq!(found_for(wrong), fault, "{wrong}");
+    }
+    for good in ["operator: In, values: [a]", "operator: NotIn, values: [a, b]", "operator: DoesNotExist"] {
+        assert!(found_for(good).is_empty(), "{good}");
+    }
+}
+
+/// The built-in CA vouches for Services of every namespace.
+#[test]
+fn a_bare_name_of_a_service_is_no_caller() {
+    let with = |caller: &str| {
+        let (_, found) = compile_text(&POLICY.replace("- {serviceAccount: web/web}", caller), &all_there());
+        let faults = found.iter().filter(|one| one.severity == Severity::Error);
+        faults.map(|one| one.path.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(with("- {dns: web}"), ["spec.rules[0].require.callers[0].dns"]);
+    assert!(with("- {dns: web.shop.svc}").is_empty());
+    assert!(with("- {ca: partner, dns: web}").is_empty());
+}

@@ -28,6 +28,11 @@ app.get('/admin', (req, res) => res.json({ secret: 'the keys to the house', rece
 
 app.get('/public/hello', (req, res) => res.json({ hello: 'world', received: received(req) }));
 
-const server = app.listen(Number(process.env.PORT ?? 3000), '127.0.0.1', () => {
+// Node's own default would be all addresses; in a container people write HOST=0.0.0.0.
+const server = app.listen(Number(process.env.PORT ?? 3000), process.env.HOST ?? '127.0.0.1', (error) => {
+  if (error) throw error;
   console.log(JSON.stringify({ listening: server.address().port }));
 });
+
+// The first process of a container is not ended by a signal that it does not handle.
+process.on('SIGTERM', () => server.close(() => process.exit(0)));

@@ -10,9 +10,18 @@
 
 mod bounds;
 mod cases;
+mod changes;
 mod columns;
 mod full;
 mod helpers;
+mod installed;
+mod leader;
 mod objects;
+mod outages;
+mod policies;
+mod refusals;
+mod rights;
+mod rotation;
 mod scene;
 mod size;
+mod trouble;

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::policy::Entry;
 use super::{Conflict, Options, PolicyOutcome, SelectedPod};
 use crate::hub::{Desired, Encoded, Names, PodId};
+use crate::limits::DNS_NAMES;
 use crate::objects::{Key, Pod, Service};
 use crate::world::World;
 
@@ -34,9 +35,9 @@ pub(super) fn assign<'a>(world: &'a World, policies: &'a BTreeMap<Key, Entry>) -
     let mut assigned = Assigned { pods, ports: BTreeMap::new(), selected: BTreeMap::new(), policies };
     for (_, key) in by_age {
         let Some(entry) = policies.get(key) else { continue };
-        let Some(selector) = entry.selector() else { continue };
+        // A pod that is ending serves on until it has ended.
         let pods = of_namespace(&assigned.pods, &key.namespace);
-        let mine = pods.filter(|(_, pod)| !pod.ended && compile::selects(selector, &pod.labels));
+        let mine = pods.filter(|(_, pod)| entry.rules_over(&pod.labels));
         let selected: Vec<_> = mine.map(|(place, pod)| (place, port_on(pod, entry))).collect();
         for (place, port) in &selected {
             if let Some(port) = port {
@@ -71,30 +72,60 @@ impl Assigned<'_> {
         options: &Options,
         keys: &BTreeMap<String, Arc<Encoded>>,
     ) -> BTreeMap<PodId, Arc<Desired>> {
-        let complete = world.is_complete() && !self.policies.values().any(Entry::is_pending);
-        let services = by_namespace(world.services.objects());
+        let complete = world.is_complete();
+        let (services, holders) = (by_namespace(world.services.objects()), self.unknown_holders());
         let begin = |pod: &&Pod| {
             let services = services.get(pod.id.namespace.as_str()).map_or(&[][..], Vec::as_slice);
             let names = || Some(Arc::new(names(pod, services, options)));
-            (!pod.ended || pod.injected).then(|| Desired { complete, names: names(), ..Desired::default() })
+            let elsewhere = || holders.get(pod.id.namespace.as_str()).cloned().unwrap_or_default();
+            (!pod.ended || pod.injected).then(|| Desired {
+                complete,
+                names: names(),
+                retained_elsewhere: elsewhere(),
+                ..Desired::default()
+            })
         };
         let mut all: Vec<Option<Desired>> = self.pods.iter().map(begin).collect();
         for ((place, port), policies) in &self.ports {
-            let Some(Some(desired)) = all.get_mut(*place) else { continue };
-            desired.selected.insert(*port);
-            let rules = policies.first().and_then(|key| self.policies.get(*key)).and_then(Entry::rules);
-            let Some(rules) = rules else { continue };
+            let (Some(Some(desired)), Some(pod)) = (all.get_mut(*place), self.pods.get(*place)) else { continue };
+            let Some(entry) = policies.first().and_then(|key| self.policies.get(*key)) else { continue };
+            let Some(rules) = entry.rules() else {
+                desired.retained.insert(*port, self.retained_on(policies, holders.get(pod.id.namespace.as_str())));
+                continue;
+            };
             desired.rulesets.extend(rules.message(*port).map(|message| (*port, message)));
             let known = rules.issuers.iter().filter_map(|(_, id)| Some((id.clone(), Arc::clone(keys.get(id)?))));
             desired.keys.extend(known);
         }
-        // A policy whose port cannot be told on a pod still selects it: nothing there may be called absent.
-        for (place, _) in self.selected.values().flatten().filter(|(_, port)| port.is_none()) {
-            if let (Some(Some(desired)), Some(pod)) = (all.get_mut(*place), self.pods.get(*place)) {
-                desired.selected.extend(pod.all_ports());
+        // A policy with rules whose port cannot be told on a pod.
+        for (key, selected) in &self.selected {
+            let Some(uid) = self.policies.get(*key).map(Entry::uid) else { continue };
+            for (place, _) in selected.iter().filter(|(_, port)| port.is_none()) {
+                if let Some(Some(desired)) = all.get_mut(*place) {
+                    desired.retained_elsewhere.insert(uid.to_owned());
+                }
             }
         }
         self.pods.iter().zip(all).filter_map(|(pod, desired)| Some((pod.id.clone(), Arc::new(desired?)))).collect()
+    }
+
+    /// The policies of each namespace of which a pod may hold rules that are not known here: after a restart the last good rules
+    /// of a policy that cannot be used now, and the pods that they were for, are known to the sidecars alone.
+    fn unknown_holders(&self) -> BTreeMap<&str, BTreeSet<String>> {
+        let mut holders: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for (key, entry) in self.policies.iter().filter(|(_, entry)| entry.may_have_had_rules()) {
+            holders.entry(key.namespace.as_str()).or_default().insert(entry.uid().to_owned());
+        }
+        holders
+    }
+
+    /// What may stay on a port whose oldest policy has no rules: that policy's; and where it may have had others before, for
+    /// other pods perhaps, what younger ones allow there.
+    fn retained_on(&self, policies: &[&Key], holders: Option<&BTreeSet<String>>) -> BTreeSet<String> {
+        let entries = || policies.iter().filter_map(|key| self.policies.get(*key));
+        let had_rules = entries().next().is_some_and(Entry::may_have_had_rules);
+        let claims = entries().take(if had_rules { policies.len() } else { 1 });
+        claims.map(|entry| entry.uid().to_owned()).chain(holders.into_iter().flatten().cloned()).collect()
     }
 
     /// What is to be said of every policy; nothing of those that were not compiled yet.
@@ -108,7 +139,7 @@ impl Assigned<'_> {
             let Some(entry) = policies.get(key).filter(|entry| !entry.is_pending()) else { continue };
             let selected = self.selected.get(key).map_or(&[][..], Vec::as_slice);
             let pods = selected.iter().filter_map(|(place, port)| {
-                let pod = self.pods.get(*place)?;
+                let pod = self.pods.get(*place).filter(|pod| !pod.ended)?;
                 let conflict = port.and_then(|port| self.conflict(key, *place, port));
                 Some(SelectedPod { id: pod.id.clone(), port: *port, injected: pod.injected, conflict })
             });
@@ -142,11 +173,16 @@ fn by_namespace(services: &BTreeMap<Key, Service>) -> BTreeMap<&str, Vec<(&Key, 
     sorted
 }
 
+/// The forms in which DNS knows a Service.
+const NAMES_OF_SERVICE: usize = 4;
+
 /// What a pod may call itself: from what the API server knows, never from what it asks for.
 fn names(pod: &Pod, services: &[(&Key, &Service)], options: &Options) -> Names {
     let namespace = &pod.id.namespace;
     let mut dns = BTreeSet::new();
-    for (key, _) in services.iter().filter(|(_, service)| service.selects(&pod.labels)) {
+    // A pod behind more Services than a certificate may name has the first of them.
+    let selecting = services.iter().filter(|(_, service)| service.selects(&pod.labels));
+    for (key, _) in selecting.take(DNS_NAMES / NAMES_OF_SERVICE) {
         let name = &key.name;
         dns.insert(name.clone());
         dns.insert(format!("{name}.{namespace}"));

@@ -24,6 +24,8 @@ pub struct Rules {
     pub generation: i64,
     /// SHA-256 of their wire form.
     pub revision: String,
+    /// The pods that they are for.
+    pub selector: LabelSelector,
     /// The protected port, where the policy names one.
     pub port: Option<IntOrString>,
     /// Whether denials take effect.
@@ -49,11 +51,13 @@ impl Rules {
     fn new(compiled: Compiled) -> Option<Self> {
         let Compiled { policy, body, keys, sources, port, generation, .. } = compiled;
         let revision = RulesetMessage::new(0, generation, &body).ok()?.revision;
+        let audit = policy.spec.mode == Some(Mode::Audit);
         Some(Self {
             generation,
             revision,
+            selector: policy.spec.selector,
             port,
-            audit: policy.spec.mode == Some(Mode::Audit),
+            audit,
             issuers: body.issuers.iter().map(|issuer| (issuer.name.clone(), issuer.keys.clone())).collect(),
             keys: keys.into_iter().map(Arc::new).collect(),
             sources,
@@ -99,8 +103,10 @@ pub(super) fn encode(message: &impl Serialize, revision: &str) -> Option<Arc<Enc
 pub(super) struct Entry {
     /// What the rules below were made of.
     source: Option<Source>,
-    /// Which pods it selects; none where that cannot be told.
-    selector: Option<LabelSelector>,
+    uid: String,
+    generation: i64,
+    /// The selector as it is written now; none where it cannot be read.
+    written_selector: Option<LabelSelector>,
     /// The port as it is written now, where it can be read.
     written_port: Option<IntOrString>,
     diagnostics: Arc<[Diagnostic]>,
@@ -124,11 +130,12 @@ impl Entry {
         let keys = names.into_iter().map(|name| Key { namespace: namespace.to_owned(), name });
         let looked_at: Option<BTreeMap<Key, ConfigMapData>> =
             keys.map(|key| world.config_maps.get(&key).map(|data| (key, data.clone()))).collect();
-        if self.source.as_ref().is_some_and(|source| source.uid != object.uid) {
+        if self.uid != object.uid {
             // Another object under the same name: what the first one allowed is gone with it.
-            *self = Self::default();
+            *self = Self { uid: object.uid.clone(), ..Self::default() };
         }
-        self.selector = selector(&object.object);
+        self.generation = object.generation;
+        self.written_selector = selector(&object.object);
         let port = object.object.pointer("/spec/port");
         self.written_port = port.and_then(|port| serde_json::from_value(port.clone()).ok());
         let Some(config_maps) = looked_at else {
@@ -155,8 +162,20 @@ impl Entry {
         self.rules.as_ref()
     }
 
-    pub(super) fn selector(&self) -> Option<&LabelSelector> {
-        self.selector.as_ref()
+    pub(super) fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// Whether it rules a pod with these labels: by the rules in force, which a refused update does not move to other pods; a
+    /// policy that never had any rules, and refuses, where it says that it wants to.
+    pub(super) fn rules_over(&self, labels: &BTreeMap<String, String>) -> bool {
+        let selector = self.rules.as_ref().map_or(self.written_selector.as_ref(), |rules| Some(&rules.selector));
+        selector.is_some_and(|selector| compile::selects(selector, labels))
+    }
+
+    /// Whether it had rules, perhaps for other pods, before anything here can remember: pods may still hold them.
+    pub(super) fn may_have_had_rules(&self) -> bool {
+        self.rules.is_none() && (self.generation > 1 || self.pending)
     }
 
     pub(super) fn diagnostics(&self) -> &Arc<[Diagnostic]> {

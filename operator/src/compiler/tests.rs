@@ -81,6 +81,20 @@ fn generation(outcome: &Outcome, pod: &str) -> Option<i64> {
 
 use ::policy::wire as policy_wire;
 
+/// Whether its port is absent.
+fn is_absent(outcome: &Outcome, pod: &str) -> bool {
+    let desired = desired(outcome, pod);
+    desired.complete
+        && desired.rulesets.is_empty()
+        && desired.retained.is_empty()
+        && desired.retained_elsewhere.is_empty()
+}
+
+/// Whose rules may stay on its port.
+fn retained(outcome: &Outcome, pod: &str) -> Vec<String> {
+    desired(outcome, pod).retained[&3000].iter().cloned().collect()
+}
+
 fn run(compiler: &mut Compiler, world: &World) -> Outcome {
     compiler.run(world, &FetchedKeys::new())
 }
@@ -91,7 +105,7 @@ fn selected_pods_run_the_policy_and_others_none() {
     let mut compiler = Compiler::new(options());
     let outcome = run(&mut compiler, &world);
     assert_eq!((generation(&outcome, "a"), generation(&outcome, "b")), (Some(3), None));
-    assert!(desired(&outcome, "a").complete && desired(&outcome, "b").selected.is_empty());
+    assert!(desired(&outcome, "a").complete && is_absent(&outcome, "b"));
     let policy = &outcome.policies[&key("users")];
     assert!(policy.accepted);
     assert_eq!(policy.pods.iter().map(|pod| pod.id.name.as_str()).collect::<Vec<_>>(), ["a"]);
@@ -114,7 +128,7 @@ fn an_invalid_update_keeps_the_last_good_rules_and_a_deleted_policy_none() {
     assert_eq!(generation(&outcome, "a"), Some(1));
     let outcome = run(&mut compiler, &world(Vec::new(), pods()));
     assert_eq!(generation(&outcome, "a"), None);
-    assert!(desired(&outcome, "a").selected.is_empty(), "no policy selects it: absent");
+    assert!(is_absent(&outcome, "a"));
 }
 
 #[test]
@@ -122,7 +136,7 @@ fn a_policy_that_never_could_be_used_still_selects() {
     let bad = policy("users", 1, 1, "users", json!({"tls": {"mode": "Mutal"}}));
     let outcome = run(&mut Compiler::new(options()), &world(vec![bad], vec![pod("a", "users")]));
     assert_eq!(generation(&outcome, "a"), None);
-    assert_eq!(desired(&outcome, "a").selected, BTreeSet::from([3000]), "nobody may call the port absent");
+    assert_eq!(retained(&outcome, "a"), ["uid-users"], "nobody may call the port absent");
     assert!(outcome.policies[&key("users")].rules.is_none());
 }
 
@@ -167,10 +181,10 @@ fn what_a_policy_names_is_waited_for_and_its_changes_are_seen() {
     assert_eq!(Compiler::references(&world), BTreeSet::from([key("keys")]));
     let outcome = run(&mut compiler, &world);
     assert!(outcome.policies.is_empty(), "nothing is said before it was looked at");
-    assert!(!desired(&outcome, "a").complete);
+    assert_eq!(retained(&outcome, "a"), ["uid-users"], "its rules may be there since before a restart");
     world.config_maps.insert(key("keys"), None);
     let outcome = run(&mut compiler, &world);
-    assert!(!outcome.policies[&key("users")].accepted && desired(&outcome, "a").complete);
+    assert!(!outcome.policies[&key("users")].accepted);
     world.config_maps.insert(key("keys"), Some([("jwks.json".to_owned(), JWKS.to_owned())].into()));
     let outcome = run(&mut compiler, &world);
     assert!(outcome.policies[&key("users")].accepted);
@@ -205,12 +219,12 @@ fn ports_are_found_by_name_by_annotation_and_by_being_the_only_one() {
         let (pod_name, mut pod) = pod("a", "users");
         (pod.ports, pod.protected) = (ports, protected.map(Into::into));
         let outcome = run(&mut Compiler::new(options()), &world(vec![(name, object)], vec![(pod_name, pod)]));
-        let selected = desired(&outcome, "a").selected.clone();
-        (outcome.policies[&key("users")].pods[0].port, selected.into_iter().collect::<Vec<_>>())
+        let elsewhere = desired(&outcome, "a").retained_elsewhere.len();
+        (outcome.policies[&key("users")].pods[0].port, elsewhere)
     };
-    assert_eq!(port_of(json!("http"), two.clone(), None), (Some(8080), vec![8080]));
-    assert_eq!(port_of(json!(9090), two.clone(), None), (Some(9090), vec![9090]));
-    assert_eq!(port_of(json!("nothing"), two.clone(), None), (None, vec![8080, 9090]), "and none of them is absent");
+    assert_eq!(port_of(json!("http"), two.clone(), None), (Some(8080), 0));
+    assert_eq!(port_of(json!(9090), two.clone(), None), (Some(9090), 0));
+    assert_eq!(port_of(json!("nothing"), two.clone(), None), (None, 1), "and no port is absent");
     assert_eq!(port_of(Value::Null, two.clone(), None).0, None);
     assert_eq!(port_of(Value::Null, two.clone(), Some("metrics")).0, Some(9090));
     assert_eq!(port_of(Value::Null, two.clone(), Some("8080")).0, Some(8080));
@@ -253,4 +267,53 @@ fn the_order_of_objects_changes_nothing() {
     turned.0.reverse();
     turned.1.reverse();
     assert_eq!(told(run(&mut Compiler::new(options()), &world(turned.0, turned.1))), straight);
+}
+
+/// Refused, or not looked at yet: the rules in force stay where they are, and go nowhere else.
+#[test]
+fn an_update_that_cannot_be_used_moves_no_rules_to_other_pods() {
+    let pods = || vec![pod("a", "users"), pod("b", "other")];
+    let first = || world(vec![policy("users", 1, 1, "users", json!({}))], pods());
+    let unusable = json!({"rules": [{"path": "x", "allow": "Anonymous"}]});
+    let waits =
+        json!({"tls": {"mode": "Optional", "clientCAs": [{"name": "p", "configMapName": "ca", "key": "ca.crt"}]}});
+    for spec in [unusable, waits, json!({"selector": {"matchLabels": 5}})] {
+        let mut compiler = Compiler::new(options());
+        run(&mut compiler, &first());
+        let outcome = run(&mut compiler, &world(vec![policy("users", 2, 1, "other", spec.clone())], pods()));
+        assert_eq!((generation(&outcome, "a"), generation(&outcome, "b")), (Some(1), None), "{spec}");
+        assert!(is_absent(&outcome, "b"), "{spec}");
+    }
+}
+
+#[test]
+fn a_pod_that_is_ending_keeps_its_rules_and_counts_no_longer() {
+    let (name, mut ending) = pod("a", "users");
+    ending.ended = true;
+    let policies = vec![policy("users", 1, 1, "users", json!({}))];
+    let outcome = run(&mut Compiler::new(options()), &world(policies, vec![(name, ending)]));
+    assert_eq!(generation(&outcome, "a"), Some(1));
+    assert!(outcome.policies[&key("users")].pods.is_empty());
+}
+
+/// What such a policy allowed before, if it ever did, may stay; what any other allowed may not.
+#[test]
+fn a_policy_that_cannot_be_used_is_named_where_it_rules() {
+    let unusable = json!({"rules": [{"path": "x", "allow": "Anonymous"}]});
+    let policies = vec![policy("old", 1, 1, "users", unusable), policy("young", 1, 2, "users", json!({}))];
+    let outcome = run(&mut Compiler::new(options()), &world(policies, vec![pod("a", "users")]));
+    assert_eq!(retained(&outcome, "a"), ["uid-old"]);
+    assert_eq!(generation(&outcome, "a"), None, "the older rules, though it refuses");
+}
+
+/// After a restart nobody here knows for which pods the last good rules were: whoever holds them keeps them, and so does who
+/// holds what a younger policy allows.
+#[test]
+fn an_update_that_could_not_be_used_before_a_restart_locks_nobody_out() {
+    let unusable = json!({"rules": [{"path": "x", "allow": "Anonymous"}]});
+    let policies = vec![policy("old", 2, 1, "other", unusable), policy("young", 1, 2, "other", json!({}))];
+    let pods = vec![pod("a", "users"), pod("b", "other")];
+    let outcome = run(&mut Compiler::new(options()), &world(policies, pods));
+    assert_eq!(desired(&outcome, "a").retained_elsewhere, BTreeSet::from(["uid-old".to_owned()]));
+    assert_eq!(retained(&outcome, "b"), ["uid-old", "uid-young"]);
 }

@@ -31,8 +31,8 @@ impl Settings {
     /// The chart's defaults, for an operator in a namespace.
     pub fn for_operator_in(namespace: &str) -> Self {
         Self {
-            sidecar_image: concat!("doorward/sidecar:", env!("CARGO_PKG_VERSION")).to_owned(),
-            capture_image: concat!("doorward/capture:", env!("CARGO_PKG_VERSION")).to_owned(),
+            sidecar_image: concat!("docker.io/doorward/sidecar:", env!("CARGO_PKG_VERSION")).to_owned(),
+            capture_image: concat!("docker.io/doorward/capture:", env!("CARGO_PKG_VERSION")).to_owned(),
             operator_url: format!("https://doorward-operator.{namespace}.svc:8443"),
             ca_bundle: String::new(),
             resources: Resources::default(),

@@ -12,14 +12,15 @@ use tokio::time::Instant;
 /// Issues a certificate.
 pub(super) fn issue(shared: &Shared, identity: &Identity, body: &[u8]) -> Result<Answer, Refusal> {
     let pod = &identity.pod;
+    let names = shared.parts.hub.desired(pod).and_then(|desired| desired.names.clone());
+    let names =
+        names.ok_or_else(|| Refusal::unavailable("names_unknown", "this replica does not know the pod's names yet"))?;
+    // After what a new pod asks in vain until its names are known: that must not use up what it may have.
     if !shared.certificates.take(pod, Instant::now()) {
         return Err(Refusal::too_many("too_many_certificates", "this pod asks for too many certificates"));
     }
     let request: CertificateRequest =
         serde_json::from_slice(body).map_err(|_| Refusal::bad("csr_malformed", "the body holds no `csr`"))?;
-    let names = shared.parts.hub.desired(pod).and_then(|desired| desired.names.clone());
-    let names =
-        names.ok_or_else(|| Refusal::unavailable("names_unknown", "this replica does not know the pod's names yet"))?;
     // Both come from the API server; where they differ, one of them is not about this pod.
     let account = format!("/ns/{}/sa/{}", pod.namespace, identity.service_account);
     if !names.spiffe.ends_with(&account) {

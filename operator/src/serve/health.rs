@@ -1,9 +1,10 @@
 //! Probes and metrics in plain HTTP: nothing secret, nothing that changes state.
 
+use super::bounds::Places;
 use super::listener::reaches;
 use super::{Running, Stage};
 use crate::ca::Authority;
-use crate::limits::{ACCEPT_PAUSE, HEALTH_CONNECTIONS, HEALTH_HEAD, HEALTH_TIME};
+use crate::limits::{ACCEPT_PAUSE, HEALTH_CONNECTIONS, HEALTH_CONNECTIONS_PER_ADDRESS, HEALTH_HEAD, HEALTH_TIME};
 use crate::metrics::{CONTENT_TYPE as METRICS_TYPE, Metrics};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -74,18 +75,20 @@ impl Health {
 }
 
 async fn accept(health: Arc<Health>, listener: TcpListener, slots: Arc<Semaphore>, mut stage: watch::Receiver<Stage>) {
+    let addresses = Places::new(HEALTH_CONNECTIONS_PER_ADDRESS);
     loop {
         let accepted = tokio::select! {
             () = reaches(&mut stage, Stage::Stopping) => return,
             accepted = async { (Arc::clone(&slots).acquire_owned().await, listener.accept().await) } => accepted,
         };
         match accepted {
-            (Ok(permit), Ok((stream, _))) => {
+            (Ok(permit), Ok((stream, address))) => {
+                let Some(place) = addresses.take(&address.ip()) else { continue };
                 let health = Arc::clone(&health);
                 tokio::spawn(async move {
                     // A prober that is too slow has its answer: none.
                     let _ = timeout(HEALTH_TIME, talk(stream, health)).await;
-                    drop(permit);
+                    drop((permit, place));
                 });
             }
             _ => sleep(ACCEPT_PAUSE).await,

@@ -1,9 +1,13 @@
 //! The server that the API server asks before it stores a pod or a policy.
 
+use super::bounds::{Place, Places};
 use super::listener::{bind, reaches};
 use super::{Running, Stage, StartError};
 use crate::admission::{Lookup, MAX_BODY, Service};
-use crate::limits::{ACCEPT_PAUSE, FIELDS, HEAD, WEBHOOK_CONNECTIONS, WEBHOOK_HANDSHAKE, WEBHOOK_IDLE, WEBHOOK_TIME};
+use crate::limits::{
+    ACCEPT_PAUSE, FIELDS, HEAD, WEBHOOK_CONNECTIONS, WEBHOOK_CONNECTIONS_PER_ADDRESS, WEBHOOK_HANDSHAKE, WEBHOOK_IDLE,
+    WEBHOOK_TIME,
+};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -12,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
@@ -45,6 +49,7 @@ async fn accept<L: Lookup + 'static>(
     mut stage: watch::Receiver<Stage>,
 ) {
     let later = stage.clone();
+    let addresses = Places::new(WEBHOOK_CONNECTIONS_PER_ADDRESS);
     let mut stopping = pin!(reaches(&mut stage, Stage::Stopping));
     loop {
         // The semaphore is never closed.
@@ -52,9 +57,11 @@ async fn accept<L: Lookup + 'static>(
         tokio::select! {
             () = &mut stopping => return,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, address)) => {
+                    // One that takes too many is closed without a word, so that it cannot keep the API server out.
+                    let Some(place) = addresses.take(&address.ip()) else { continue };
                     let (service, tls) = (Arc::clone(&service), Arc::clone(&tls));
-                    tokio::spawn(serve(service, stream, tls, permit, later.clone()));
+                    tokio::spawn(serve(service, stream, tls, (permit, place), later.clone()));
                 }
                 // No descriptors, or a caller that was gone before we came: trying again at once would spin.
                 Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -67,7 +74,7 @@ async fn serve<L: Lookup + 'static>(
     service: Arc<Service<L>>,
     stream: TcpStream,
     tls: Arc<ServerConfig>,
-    _permit: OwnedSemaphorePermit,
+    _places: (OwnedSemaphorePermit, Place<IpAddr>),
     mut stage: watch::Receiver<Stage>,
 ) {
     let mut closed = stage.clone();

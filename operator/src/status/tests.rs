@@ -93,16 +93,18 @@ fn enforced_is_true_only_when_every_pod_runs_it_with_its_traffic_captured() {
 #[test]
 fn entries_of_several_replicas_are_summed_and_those_of_another_generation_are_not() {
     let policy = policy(["a", "b", "c"].map(pod).into());
-    let of = |name: &str, generation: i64, enforced: u32| ReplicaStatus {
-        name: name.to_owned(),
-        generation,
-        enforced,
-        ..ReplicaStatus::default()
+    let of = |name: &str, pods: &[&str]| {
+        of_replica(name, &policy, &pods.iter().map(|pod| seen(pod, 7, "rev", true)).collect())
     };
-    let pods = leader(&policy, &[of("one", 7, 1), of("two", 7, 1), of("three", 6, 1)]).pods.unwrap();
+    let old = ReplicaStatus { generation: 6, ..of("three", &["c"]) };
+    let pods = leader(&policy, &[of("one", &["a"]), of("two", &["b"]), old]).pods.unwrap();
     assert_eq!((pods.selected, pods.enforced, pods.outdated), (3, 2, 1));
-    let pods = leader(&policy, &[of("one", 7, 3), of("two", 7, 2)]).pods.unwrap();
-    assert_eq!((pods.enforced, pods.outdated), (3, 0), "a pod on its way between two replicas counts once");
+    let enforced = |replicas: &[ReplicaStatus]| condition(&leader(&policy, replicas), "Enforced").0 == "True";
+    assert!(enforced(&[of("one", &["a"]), of("two", &["b", "c"])]));
+    assert!(enforced(&[of("gone", &["a", "b", "c"]), of("two", &["a"])]), "pods on their way to another replica");
+    assert!(!enforced(&[of("one", &["a", "b"]), of("two", &["b"])]), "`b` in two entries does not stand for `c`");
+    assert!(!enforced(&[of("one", &["a", "b"]), of("two", &["a", "b"])]));
+    assert!(!enforced(&[ReplicaStatus { enforced_sum: String::new(), ..of("one", &["a", "b", "c"]) }]));
 }
 
 #[test]

@@ -7,12 +7,12 @@ use crds::{ApiAuthPolicy, ApiAuthPolicyStatus, Condition, ReplicaStatus};
 use futures_util::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Error};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
@@ -45,6 +45,8 @@ pub struct WriterParts {
     pub group: watch::Receiver<Group>,
     /// What is written already.
     pub statuses: Statuses,
+    /// What is written already was seen to change.
+    pub status_seen: Arc<Notify>,
 }
 
 /// Writes statuses.
@@ -94,6 +96,8 @@ impl Writer {
                 changed = parts.keys.changed() => if changed.is_err() { return },
                 changed = parts.group.changed() => if changed.is_err() { return },
                 () = parts.hub.reported() => {}
+                // The leader sums up what other replicas write.
+                () = parts.status_seen.notified() => {}
                 _ = repair.tick() => {}
             }
             sleep_until(next).await;
@@ -208,7 +212,9 @@ impl Writer {
     }
 
     async fn apply(&self, key: &Key, uid: &str, manager: &str, status: Value) -> Result<(), Error> {
-        let api: Api<ApiAuthPolicy> = Api::namespaced(self.api.clone(), &key.namespace);
+        // The answer may hold what our types refuse, where the policy was forced past the admission.
+        let resource = ApiResource::erase::<ApiAuthPolicy>(&());
+        let api: Api<DynamicObject> = Api::namespaced_with(self.api.clone(), &key.namespace, &resource);
         let patch = json!({
             "apiVersion": "doorward.dev/v1alpha1",
             "kind": "ApiAuthPolicy",

@@ -26,7 +26,7 @@ async fn all_that_there_is_comes_first_and_then_only_what_differs() {
     site.publish(&[(pod(1), renamed.clone())]);
     assert_eq!(types(&stream.take(1).await), ["renew"]);
     // Deleted: what no policy selects any more is absent.
-    let deleted = Desired { rulesets: [].into(), selected: [].into(), ..renamed };
+    let deleted = Desired { rulesets: [].into(), ..renamed };
     site.publish(&[(pod(1), deleted)]);
     assert_eq!(stream.take(1).await, [r#"{"type":"absent","port":8080}"#]);
     site.metric("doorward_operator_streams 1").await;

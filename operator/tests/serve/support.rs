@@ -21,7 +21,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -314,7 +314,8 @@ pub(crate) fn desired(generation: i64) -> Desired {
     Desired {
         complete: true,
         rulesets: [(8080, ruleset(8080, generation))].into(),
-        selected: [8080].into(),
+        retained: BTreeMap::new(),
+        retained_elsewhere: BTreeSet::new(),
         keys: [("set".to_owned(), keys("set", "k1"))].into(),
         names: names("web.shop.svc"),
     }

@@ -65,6 +65,9 @@ wire! {
         pub namespace: String,
         /// The name.
         pub name: String,
+        /// The UID of the object; empty where it comes from a file. An object made anew is another policy.
+        #[serde(default)]
+        pub uid: String,
     }
 }
 

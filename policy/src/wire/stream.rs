@@ -31,7 +31,9 @@ pub enum Message {
     Keys(KeysMessage),
     /// No policy selects the port: every request is refused.
     Absent(Absent),
-    /// All that there is was sent. A port that got neither a ruleset nor `absent` keeps its last good one.
+    /// Only what certain policies allow may stay in force.
+    Retain(Retain),
+    /// All that there is was sent. A port that got nothing keeps its last good ruleset.
     Synced,
     /// The names of the pod changed: fetch a new certificate.
     Renew,
@@ -65,6 +67,35 @@ impl Absent {
     }
 }
 
+/// Policies that may rule a port cannot be used, or not yet: what is in force there stays where it is of one of them, its last
+/// good rules; otherwise every request is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retain {
+    /// Always `retain`.
+    pub r#type: RetainTag,
+    /// The container port.
+    pub port: u16,
+    /// The UIDs of these policies.
+    pub policies: Vec<String>,
+}
+
+/// The `type` of [`Retain`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RetainTag {
+    /// The only value.
+    #[serde(rename = "retain")]
+    Retain,
+}
+
+impl Retain {
+    /// For a container port and the policies of these UIDs.
+    #[must_use]
+    pub fn new(port: u16, policies: Vec<String>) -> Self {
+        Self { r#type: RetainTag::Retain, port, policies }
+    }
+}
+
 impl Message {
     /// Reads one line. `type` is read first, then the line as that message.
     ///
@@ -89,6 +120,7 @@ impl Message {
             "ruleset" => Self::Ruleset(serde_json::from_slice(line)?),
             "keys" => Self::Keys(serde_json::from_slice(line)?),
             "absent" => Self::Absent(serde_json::from_slice(line)?),
+            "retain" => Self::Retain(serde_json::from_slice(line)?),
             "synced" => bare(Self::Synced)?,
             "renew" => bare(Self::Renew)?,
             "ping" => bare(Self::Ping)?,
@@ -105,6 +137,7 @@ impl Message {
             Self::Ruleset(message) => serde_json::to_string(message)?,
             Self::Keys(message) => serde_json::to_string(message)?,
             Self::Absent(message) => serde_json::to_string(message)?,
+            Self::Retain(message) => serde_json::to_string(message)?,
             Self::Synced => r#"{"type":"synced"}"#.to_owned(),
             Self::Renew => r#"{"type":"renew"}"#.to_owned(),
             Self::Ping => r#"{"type":"ping"}"#.to_owned(),

@@ -288,7 +288,7 @@ mod tests {
     fn every_field_is_always_there() {
         let head =
             Request::get("/a?access_token=secret").header("host", "Orders.test").body(()).unwrap().into_parts().0;
-        let name = PolicyName { namespace: "shop".into(), name: "orders".into() };
+        let name = PolicyName { namespace: "shop".into(), name: "orders".into(), uid: String::new() };
         let whole = written(&head, &allowed(), |line| {
             line.policy(&name);
             line.rule(12);

@@ -7,7 +7,7 @@ use sidecar::settings::default_workers;
 use sidecar::settings::environment::{Pod, of_this_process};
 use sidecar::source::operator::{self, OperatorSettings};
 use sidecar::tls::{CertificateFolder, CurrentCertificate};
-use sidecar::{AccessLog, Binding, Clock, DrainTimes, Limits, Log, PortSettings, Settings, State};
+use sidecar::{AccessLog, Binding, Capture, Clock, DrainTimes, Limits, Log, PortSettings, Settings, State};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -40,6 +40,7 @@ fn serve(pod: Pod, access_log: AccessLog) -> anyhow::Result<()> {
         listen,
         upstream: (Ipv4Addr::LOCALHOST, port.port).into(),
     };
+    let binds = pod.capture == Capture::Bind;
     let workers = default_workers();
     let settings = Settings {
         binding: Binding::Persistent,
@@ -56,6 +57,15 @@ fn serve(pod: Pod, access_log: AccessLog) -> anyhow::Result<()> {
     let running = sidecar::start(settings, state)?;
     for (port, address) in running.addresses() {
         say(&format!("port {port}: {address}"));
+    }
+    if binds {
+        // Whoever looks why the application ends with "address in use" finds the cure here.
+        for port in numbers {
+            say(&format!(
+                "capture `bind`: the application is to listen on 127.0.0.1:{port} (HOST=127.0.0.1, or as it is called there); \
+                 on 0.0.0.0 or [::] it gets `address in use`"
+            ));
+        }
     }
     let following = prepared.follow(Box::new(running.captured()))?;
     let ended = run_until_drained(running, DrainTimes::default(), Some(&pod.state));

@@ -124,6 +124,10 @@ pub fn load(path: &Path, state: &State, built_in_ca: &[CertificateDer<'static>])
 /// One byte more than allowed is enough for the reader to refuse it.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    // Opening a pipe waits for somebody who writes, and nothing would be read again meanwhile.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
     File::open(path)?.take(MAX_SNAPSHOT_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -232,3 +232,38 @@ async fn the_next_stream_is_open_before_the_token_of_this_one_ends() {
     let client = pod.client(&sidecar, 3000);
     eventually("the next one is followed", || async { client.get("/v8/a", &[]).await.status == 200 }).await;
 }
+
+/// What the deleted policy allowed must not live on behind one that was never accepted.
+#[tokio::test]
+async fn only_the_rules_of_the_policy_that_rules_the_port_are_retained() {
+    let pod = Pod::new().await;
+    let of = |uid: &str| {
+        let mut body = body(TlsMode::Mutual);
+        body.policy.uid = uid.to_owned();
+        body
+    };
+    let retain = |uid: &str| format!(r#"{{"type":"retain","port":3000,"policies":["other","{uid}"]}}"#);
+    let rest = pod.lines().split_off(2);
+    let with = |line: String| {
+        let mut lines = vec![keys_line(&pod.signer.jwks()), line];
+        lines.extend(rest.clone());
+        lines
+    };
+    pod.operator.set(&with(ruleset_line(3000, 7, &of("first"))));
+    let sidecar = pod.start();
+    sidecar.ready().await;
+    let client = pod.client(&sidecar, 3000);
+    let status = async || client.get("/orders/7", &[("authorization", &pod.alice())]).await.status.as_u16();
+    pod.operator.set(&with(retain("first")));
+    pod.operator.set(&with(ruleset_line(3000, 8, &of("first"))));
+    eventually("the second generation", || async { sidecar.state.status()[0].generation == 8 }).await;
+    assert_eq!(status().await, 200, "its own last good rules stayed");
+    pod.operator.set(&with(retain("second")));
+    eventually("another policy's rules are gone", || async { status().await == 503 }).await;
+    drop(sidecar);
+    let again = pod.start();
+    let client = pod.client(&again, 3000);
+    eventually("the certificate comes", || async { again.certificate.is_there() }).await;
+    let answer = client.get("/orders/7", &[("authorization", &pod.alice())]).await;
+    assert_eq!(answer.status, 503, "and do not come back from the volume");
+}

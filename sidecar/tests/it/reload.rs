@@ -120,6 +120,13 @@ async fn a_file_that_cannot_be_used_changes_nothing() {
         assert_eq!(client.get("/second", &[]).await.status, 403);
     }
     std::fs::remove_file(&path).unwrap();
+    // Opening a pipe would wait for ever, and the good file after it would never be seen.
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    eventually("a pipe is no file", || async {
+        proxy.state.fault().is_some_and(|fault| fault.contains("no regular file"))
+    })
+    .await;
+    std::fs::remove_file(&path).unwrap();
     eventually("a lost file is a fault", || async {
         proxy.state.fault().is_some_and(|fault| fault.contains("cannot be read"))
     })

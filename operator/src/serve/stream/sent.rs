@@ -2,8 +2,9 @@
 
 use crate::hub::{Desired, Encoded, Names};
 use hyper::body::Bytes;
-use policy::wire::Absent;
-use std::collections::{BTreeMap, VecDeque};
+use policy::wire::{Absent, Retain};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Nothing to say; the operator is there.
@@ -26,6 +27,8 @@ enum Port {
     Nothing,
     Ruleset(Arc<Encoded>),
     Absent,
+    /// The UIDs of the policies whose rules may stay.
+    Retain(BTreeSet<String>),
 }
 
 impl Sent {
@@ -58,11 +61,12 @@ impl Sent {
                     lines.push_back(ruleset.line.clone());
                     *sent = Port::Ruleset(Arc::clone(ruleset));
                 }
-                (None, Port::Nothing | Port::Ruleset(_)) if complete && !desired.selected.contains(port) => {
-                    lines.push_back(absent(*port));
-                    *sent = Port::Absent;
+                (None, last) => {
+                    if let Some((line, now)) = without_ruleset(*port, last, desired).filter(|_| complete) {
+                        lines.push_back(line);
+                        *sent = now;
+                    }
                 }
-                (None, _) => {}
             }
         }
         if complete && !self.synced {
@@ -78,9 +82,20 @@ impl Sent {
     }
 }
 
-fn absent(port: u16) -> Bytes {
-    // Plain data of ours cannot fail to be written.
-    let mut line = serde_json::to_vec(&Absent::new(port)).unwrap_or_default();
+/// What a port without a ruleset is told, where it was not told yet.
+fn without_ruleset(port: u16, sent: &Port, desired: &Desired) -> Option<(Bytes, Port)> {
+    let policies = desired.retained.get(&port).unwrap_or(&desired.retained_elsewhere);
+    match sent {
+        Port::Absent if policies.is_empty() => None,
+        Port::Retain(told) if told == policies => None,
+        _ if policies.is_empty() => Some((line(&Absent::new(port)), Port::Absent)),
+        _ => Some((line(&Retain::new(port, policies.iter().cloned().collect())), Port::Retain(policies.clone()))),
+    }
+}
+
+/// Plain data of ours cannot fail to be written.
+fn line(message: &impl Serialize) -> Bytes {
+    let mut line = serde_json::to_vec(message).unwrap_or_default();
     line.push(b'\n');
     line.into()
 }
@@ -109,7 +124,8 @@ mod tests {
         Desired {
             complete: true,
             rulesets: [(1, encoded("r1"))].into(),
-            selected: [1].into(),
+            retained: BTreeMap::new(),
+            retained_elsewhere: BTreeSet::new(),
             keys: [("k".to_owned(), encoded("k1"))].into(),
             names: names("a"),
         }
@@ -130,24 +146,33 @@ mod tests {
         assert_eq!(lines(&mut sent, &rotated), ["k2"]);
         let renamed = Desired { names: names("b"), ..rotated.clone() };
         assert_eq!(lines(&mut sent, &renamed), [IS_RENEW]);
-        let second =
-            Desired { rulesets: [(1, encoded("r2")), (2, encoded("s"))].into(), selected: [1, 2].into(), ..renamed };
+        let second = Desired { rulesets: [(1, encoded("r2")), (2, encoded("s"))].into(), ..renamed };
         assert_eq!(lines(&mut sent, &second), ["s"]);
     }
 
     #[test]
     fn a_port_is_absent_only_where_that_is_certain() {
         let nothing = Desired { rulesets: BTreeMap::new(), keys: BTreeMap::new(), ..both() };
-        // A policy selects it and cannot be used: nothing at all.
-        assert_eq!(lines(&mut Sent::new(vec![1]), &nothing), [IS_SYNCED]);
-        let incomplete = Desired { complete: false, selected: [].into(), ..nothing.clone() };
+        let retain = |policies: &str| format!(r#"{{"type":"retain","port":1,"policies":[{policies}]}}"#);
+        let uids = |uids: &[&str]| uids.iter().map(|uid| (*uid).to_owned()).collect::<BTreeSet<_>>();
+        // A policy rules it and cannot be used: only its own rules may stay.
+        let retained = Desired { retained: [(1, uids(&["a"]))].into(), ..nothing.clone() };
+        let mut sent = Sent::new(vec![1]);
+        lines(&mut sent, &both());
+        assert_eq!(lines(&mut sent, &retained), [retain(r#""a""#)]);
+        assert_eq!(lines(&mut sent, &retained), [""; 0]);
+        assert_eq!(lines(&mut sent, &both()), ["k1", "r1"]);
+        let elsewhere = Desired { retained_elsewhere: uids(&["a", "b"]), ..nothing.clone() };
+        assert_eq!(lines(&mut sent, &elsewhere), [retain(r#""a","b""#)]);
+        assert_eq!(lines(&mut sent, &nothing), [r#"{"type":"absent","port":1}"#]);
+        let incomplete = Desired { complete: false, ..nothing.clone() };
         assert_eq!(lines(&mut Sent::new(vec![1]), &incomplete), [""; 0]);
-        let unknown = Desired { names: None, selected: [].into(), ..nothing.clone() };
+        let unknown = Desired { names: None, ..nothing.clone() };
         assert_eq!(lines(&mut Sent::new(vec![1]), &unknown), [""; 0]);
         // The last policy is deleted.
         let mut sent = Sent::new(vec![1]);
         lines(&mut sent, &both());
-        let deleted = Desired { selected: [].into(), ..nothing.clone() };
+        let deleted = nothing.clone();
         assert_eq!(lines(&mut sent, &deleted), [r#"{"type":"absent","port":1}"#]);
         assert_eq!(lines(&mut sent, &deleted), [""; 0]);
         // It comes back, the same as before.
@@ -159,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_is_ours_is_read_by_sidecars() {
-        for line in [PING, SYNCED, RENEW, absent(7)] {
+        for line in [PING, SYNCED, RENEW, line(&Absent::new(7)), line(&Retain::new(7, vec!["uid".to_owned()]))] {
             assert_eq!(line.last(), Some(&b'\n'));
             Message::read(&line).unwrap();
         }

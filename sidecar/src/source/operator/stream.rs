@@ -141,6 +141,11 @@ impl Stream {
             Ok(Message::Ruleset(message)) => {
                 self.state.apply_ruleset(&message).inspect(|_| self.volume.keep_ruleset(&message))
             }
+            Ok(Message::Retain(retain)) => self.state.apply_retain(retain.port, &retain.policies).inspect(|cleared| {
+                if *cleared {
+                    self.volume.keep_absent(retain.port);
+                }
+            }),
             Ok(Message::Absent(absent)) => {
                 self.state.apply_absent(absent.port).inspect(|_| self.volume.keep_absent(absent.port))
             }

@@ -79,7 +79,7 @@ pub(crate) fn body(mode: TlsMode) -> Body {
     };
     let scoped = Require { scopes: vec!["orders:read".into()], ..Require::default() };
     Body {
-        policy: PolicyName { namespace: "shop".into(), name: "orders".into() },
+        policy: PolicyName { namespace: "shop".into(), name: "orders".into(), uid: String::new() },
         mode: policy::wire::Mode::Enforce,
         resource: None,
         cors: None,

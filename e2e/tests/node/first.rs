@@ -1,0 +1,88 @@
+//! The first scenario: an application that knows nothing of this, one annotation, one policy.
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+
+use crate::manifests::users;
+use crate::scene::{Scene, scene};
+
+/// Who may do what.
+pub(crate) fn rules() -> Value {
+    json!([
+        {"path": "/public/**", "allow": "Anonymous"},
+        {"path": "/users/**", "allow": "Authenticated"},
+        {"path": "/admin", "require": {"scopes": ["admin"]}},
+    ])
+}
+
+#[tokio::test]
+async fn one_annotation_and_one_policy_protect_an_application() -> anyhow::Result<()> {
+    scene("first", async |scene| {
+        scene.apply(&users(1, &json!([{"name": "HOST", "value": "0.0.0.0"}]))).await?;
+        scene.annotate("users", &json!({"doorward.dev/inject": "true"})).await?;
+        scene.policy("users", "users", json!({"tls": {"mode": "Mutual"}, "rules": rules()})).await?;
+        scene.enforced("users").await?;
+        scene.rolled_out("users").await?;
+        every_way_in(scene).await
+    })
+    .await
+}
+
+/// By each address: what is refused, what is let in, and that the application saw exactly the latter.
+pub(crate) async fn every_way_in(scene: &Scene<'_>) -> anyhow::Result<()> {
+    let caller = scene.caller().await?;
+    let namespace = &scene.namespace.name;
+    let name = format!("users.{namespace}.svc");
+    let pod = scene.pod("users", "{.status.podIP}").await?;
+    let node_port =
+        scene.kubectl(&["get", "service", "users-node", "-o", "jsonpath={.spec.ports[0].nodePort}"]).await?;
+    let node = scene
+        .kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}"])
+        .await?;
+    let (plain, admin) = (scene.token("")?, scene.token("admin")?);
+    let mut wanted = Vec::new();
+    for (way, host) in [
+        ("service", format!("{name}:80")),
+        ("pod", format!("{pod}:3000")),
+        ("headless", format!("users-headless.{namespace}.svc:3000")),
+        ("node", format!("{node}:{node_port}")),
+    ] {
+        let cases = [
+            (None, true, "/users", "401"),
+            (Some(&plain), true, "/users", "200"),
+            (Some(&plain), true, "/admin", "403"),
+            (Some(&admin), true, "/admin", "200"),
+            (None, true, "/public/hello", "200"),
+            (None, true, "/elsewhere", "403"),
+        ];
+        let input = |token: Option<&String>, certificate: bool, path: &str, scheme: &str, number: usize| {
+            let mut headers = json!({"x-nonce": format!("{way}-{number}")});
+            if let Some(token) = token {
+                headers["authorization"] = json!(format!("Bearer {token}"));
+            }
+            json!({"url": format!("{scheme}://{host}{path}"), "servername": name, "certificate": certificate, "headers": headers})
+        };
+        for (number, (token, certificate, path, outcome)) in cases.into_iter().enumerate() {
+            let answer = caller.call(&input(token, certificate, path, "https", number)).await?;
+            let seen = answer["status"].as_u64().map(|status| status.to_string()).unwrap_or_default();
+            ensure!(seen == outcome, "{way} {path}: {answer}, not {outcome}");
+            if outcome == "200" {
+                wanted.push(format!("{way}-{number}"));
+            }
+        }
+        // With the best token, but without a certificate, or without TLS.
+        for (certificate, scheme) in [(false, "https"), (true, "http")] {
+            let answer = caller.call(&input(Some(&admin), certificate, "/admin", scheme, 99)).await?;
+            ensure!(answer["status"] != 200, "{way} {scheme}: {answer}");
+        }
+    }
+    let mut nonces: Vec<String> = scene.log("users").await?.iter().filter_map(nonce).collect();
+    nonces.sort();
+    wanted.sort();
+    ensure!(nonces == wanted, "the application saw {nonces:?}, not {wanted:?}");
+    Ok(())
+}
+
+fn nonce(line: &Value) -> Option<String> {
+    Some(line["headers"]["x-nonce"].as_str()?.to_owned())
+}

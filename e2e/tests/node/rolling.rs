@@ -1,0 +1,204 @@
+//! Restarts, upgrades and renewals under load: no request is lost.
+
+use anyhow::{Context, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use e2e::wait::eventually;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
+use serde_json::{Value, json};
+
+use crate::caller::Caller;
+use crate::first::rules;
+use crate::manifests::users;
+use crate::scene::{PATIENCE, Scene, helm, operator, scene};
+
+/// Requests a second: what two cores carry beside the node, with a TLS handshake for every fourth.
+const RATE: u32 = 120;
+/// Requests that each fault must outlast.
+const LEAST: u64 = 500;
+
+/// Two protected replicas and a caller that calls them again and again, with its own certificate and a token.
+async fn under_load(scene: &Scene<'_>, fault: impl AsyncFnOnce(&Caller) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut objects = users(2, &json!([{"name": "HOST", "value": "0.0.0.0"}]));
+    objects["items"][0]["spec"]["template"]["metadata"]["annotations"] = json!({"doorward.dev/inject": "true"});
+    objects["items"][0]["spec"]["strategy"] = json!({"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}});
+    scene.policy("users", "users", json!({"tls": {"mode": "Mutual"}, "rules": rules()})).await?;
+    scene.apply(&objects).await?;
+    scene.rolled_out("users").await?;
+    scene.enforced("users").await?;
+    let caller = scene.caller().await?;
+    let url = format!("https://users.{}.svc:80/users", scene.namespace.name);
+    let token = format!("Bearer {}", scene.token("")?);
+    caller.load(&json!({"url": url, "rate": RATE, "headers": {"authorization": token}})).await?;
+    passed(&caller, LEAST).await?;
+    let result = fault(&caller).await;
+    let after = caller.counts().await?.number("ended");
+    passed(&caller, after + LEAST).await?;
+    let counts = caller.stop().await?;
+    eprintln!("{}: {}", scene.namespace.name, counts.0);
+    result?;
+    counts.none_lost(2 * LEAST)
+}
+
+async fn passed(caller: &Caller, number: u64) -> anyhow::Result<()> {
+    eventually(PATIENCE, "the load goes on", async || {
+        let counts = caller.counts().await?;
+        ensure!(counts.number("ended") >= number, "{}", counts.0);
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_rolling_restart_loses_nothing() -> anyhow::Result<()> {
+    scene("rolling", async |scene| {
+        under_load(scene, async |_| {
+            scene.kubectl(&["rollout", "restart", "deployment/users"]).await?;
+            scene.rolled_out("users").await?;
+            // The last of the old pods is gone.
+            eventually(PATIENCE, "two pods", async || {
+                let names = scene.kubectl(&["get", "pods", "-l", "app=users", "-o", "name"]).await?;
+                ensure!(names.lines().count() == 2, "{names}");
+                Ok(())
+            })
+            .await
+        })
+        .await
+    })
+    .await
+}
+
+/// Upgrade, rollback, and what neither may touch.
+#[tokio::test]
+async fn an_upgrade_of_the_operator_loses_nothing_and_keeps_the_webhooks() -> anyhow::Result<()> {
+    scene("upgrade", async |scene| {
+        let before = bundles().await?;
+        ensure!(before.iter().all(|bundle| !bundle.is_empty()), "no caBundle");
+        under_load(scene, async |_| {
+            helm(&[
+                "upgrade",
+                "doorward",
+                crate::scene::CHART,
+                "--set",
+                "log.level=debug",
+                "--wait",
+                "--timeout",
+                "3m",
+            ])
+            .await?;
+            ensure!(bundles().await? == before, "the upgrade changed caBundle");
+            scene.enforced("users").await?;
+            helm(&["rollback", "doorward", "--wait", "--timeout", "3m"]).await?;
+            ensure!(bundles().await? == before, "the rollback changed caBundle");
+            scene.enforced("users").await
+        })
+        .await
+    })
+    .await
+}
+
+async fn bundles() -> anyhow::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for kind in ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"] {
+        let text = operator(&[
+            "get",
+            kind,
+            "doorward",
+            "-o",
+            "jsonpath={range .webhooks[*]}{.clientConfig.caBundle}{\"\\n\"}{end}",
+        ])
+        .await?;
+        found.extend(text.lines().map(str::to_owned));
+    }
+    ensure!(found.len() == 3, "{} webhooks", found.len());
+    Ok(found)
+}
+
+/// A Service more is a name more, for which the sidecars fetch a new certificate.
+#[tokio::test]
+async fn a_new_certificate_loses_nothing() -> anyhow::Result<()> {
+    scene("renew", async |scene| {
+        under_load(scene, async |caller| {
+            ensure!(caller.counts().await?.certificates() == 2, "not one certificate for each pod");
+            let service = json!({
+                "apiVersion": "v1", "kind": "Service", "metadata": {"name": "more"},
+                "spec": {"selector": {"app": "users"}, "ports": [{"port": 80, "targetPort": "http"}]},
+            });
+            scene.apply(&service).await?;
+            eventually(PATIENCE, "a new certificate of each pod", async || {
+                let counts = caller.counts().await?;
+                ensure!(counts.certificates() == 4, "{}", counts.0);
+                Ok(())
+            })
+            .await
+        })
+        .await
+    })
+    .await
+}
+
+/// The built-in CA, rotated as the operator does it: told to everybody, then used. Twice.
+#[tokio::test]
+async fn a_rotation_of_the_ca_loses_nothing() -> anyhow::Result<()> {
+    scene("rotate", async |scene| {
+        under_load(scene, async |caller| {
+            rotate(scene, caller, "one").await?;
+            rotate(scene, caller, "two").await
+        })
+        .await
+    })
+    .await
+}
+
+/// Only time makes a rotation due, so the Secret tells of a next CA that is old enough.
+async fn rotate(scene: &Scene<'_>, caller: &Caller, name: &str) -> anyhow::Result<()> {
+    let key = KeyPair::generate()?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, format!("Doorward {name}"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.use_authority_key_identifier_extension = true;
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2090, 1, 1);
+    let certificate = params.self_signed(&key)?.pem();
+    secret(&json!({
+        "next.crt": certificate, "next.key": key.serialize_pem(), "next.since": jiff::Timestamp::now().to_string(),
+    }))
+    .await?;
+    // Agents learn of it with their next certificate, which is due within the 30 days that it is told before it signs.
+    scene.renew_caller().await?;
+    let body = certificate.lines().nth(1).context("a certificate in PEM")?.to_owned();
+    eventually(PATIENCE, "callers know the next CA", async || {
+        let files = caller.files().await?;
+        ensure!(files["ca"].as_str().is_some_and(|ca| ca.contains(&body)), "{}", files["ca"]);
+        Ok(())
+    })
+    .await?;
+    let before = caller.counts().await?.certificates();
+    secret(&json!({"next.since": "2020-01-01T00:00:00Z"})).await?;
+    eventually(PATIENCE, "new certificates of servers and caller", async || {
+        let counts = caller.counts().await?;
+        ensure!(counts.certificates() >= before + 2, "{before} before: {}", counts.0);
+        let bundle = operator(&["get", "configmap", "doorward-ca", "-o", "jsonpath={.data.ca\\.crt}"]).await?;
+        let first = bundle.lines().nth(1).unwrap_or_default();
+        ensure!(first == body, "it does not sign yet");
+        let signed = caller.files().await?;
+        ensure!(signed["ca"].as_str().is_some_and(|ca| ca.contains(&body)), "the caller has not renewed");
+        Ok(())
+    })
+    .await
+}
+
+async fn secret(data: &Value) -> anyhow::Result<()> {
+    let coded: serde_json::Map<String, Value> = data
+        .as_object()
+        .context("no object")?
+        .iter()
+        .map(|(name, text)| (name.clone(), json!(STANDARD.encode(text.as_str().unwrap_or_default()))))
+        .collect();
+    let patch = json!({"data": coded}).to_string();
+    operator(&["patch", "secret", "doorward-ca", "--type=merge", "--patch", &patch]).await?;
+    // Every replica looks now, and not within its half minute.
+    operator(&["rollout", "restart", "deployment/doorward-operator"]).await?;
+    operator(&["rollout", "status", "deployment/doorward-operator", "--timeout=90s"]).await.map(drop)
+}

@@ -103,13 +103,15 @@ fn bounds(node: &Value) -> Vec<String> {
     if let Some(values) = node.get("enum").and_then(Value::as_array) {
         found.push(values.iter().filter_map(named).collect::<Vec<_>>().join(" or "));
     }
-    for (least, most, unit) in [
-        ("minimum", "maximum", ""),
-        ("minLength", "maxLength", " characters"),
-        ("minItems", "maxItems", " entries"),
-        ("minProperties", "maxProperties", " fields"),
+    for (least, most, [one, many]) in [
+        ("minimum", "maximum", ["", ""]),
+        ("minLength", "maxLength", [" character", " characters"]),
+        ("minItems", "maxItems", [" entry", " entries"]),
+        ("minProperties", "maxProperties", [" field", " fields"]),
     ] {
-        found.extend(range(node, least, most).map(|range| format!("{range}{unit}")));
+        found.extend(
+            range(node, least, most).map(|(range, last)| format!("{range}{}", if last > 1.0 { many } else { one })),
+        );
     }
     let form = ["pattern", "format"].into_iter().map(|key| text(node, key)).filter(|form| !form.is_empty());
     found.extend(form.map(|form| format!("`{}`", form.replace('|', "\\|"))));
@@ -120,12 +122,13 @@ fn bounds(node: &Value) -> Vec<String> {
     found
 }
 
-fn range(node: &Value, least: &str, most: &str) -> Option<String> {
-    let number = |key: &str| node.get(key).map(Value::to_string);
+/// The words, and the number that stands last in them.
+fn range(node: &Value, least: &str, most: &str) -> Option<(String, f64)> {
+    let number = |key: &str| node.get(key).and_then(Value::as_f64);
     match (number(least), number(most)) {
-        (Some(least), Some(most)) => Some(format!("{least} to {most}")),
-        (Some(least), None) => Some(format!("at least {least}")),
-        (None, Some(most)) => Some(format!("at most {most}")),
+        (Some(least), Some(most)) => Some((format!("{least} to {most}"), most)),
+        (Some(least), None) => Some((format!("at least {least}"), least)),
+        (None, Some(most)) => Some((format!("at most {most}"), most)),
         (None, None) => None,
     }
 }

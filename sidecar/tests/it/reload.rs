@@ -302,14 +302,19 @@ async fn assert_same_decisions(
     }
 }
 
-/// Whether two texts say the same; the generation is for people, and nothing is decided by it.
+/// Whether a text says the same as the good one and is no larger than is read. Two fields are for people, and nothing is decided
+/// by them: the generation, and the name of the issuer beside the id by which its keys are found.
 fn say_the_same(damaged: &[u8], good: &str) -> bool {
     let document = |bytes: &[u8]| {
         let mut document: serde_json::Value = serde_json::from_slice(bytes).ok()?;
-        *document.pointer_mut("/rulesets/0/generation")? = serde_json::Value::Null;
+        for place in ["/rulesets/0/generation", "/keys/0/issuer"] {
+            let value = document.pointer_mut(place)?;
+            // Another kind of value is no name and no number.
+            *value = if value.is_string() { "a name".into() } else { value.is_i64().into() };
+        }
         Some(document)
     };
-    document(damaged) == document(good.as_bytes())
+    damaged.len() <= policy::wire::MAX_SNAPSHOT_BYTES && document(damaged) == document(good.as_bytes())
 }
 
 /// What is refused before a damaged file came is refused after it, and what passed passes; a file is taken only if it says

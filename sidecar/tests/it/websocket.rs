@@ -150,7 +150,7 @@ async fn a_tunnel_in_plaintext_ends_when_tls_becomes_a_duty() {
     let mut plain = tokio::net::TcpStream::connect(proxy.running.address).await.unwrap();
     plain.write_all(format!("GET /open/ws HTTP/1.1\r\nhost: a\r\n{OPENING}\r\n").as_bytes()).await.unwrap();
     let mut known = open(&proxy, "/open/ws", OPENING).await;
-    for stream in [&mut plain as &mut (dyn Stream), &mut known] {
+    for stream in [&mut plain as &mut dyn Stream, &mut known] {
         let mut answer = Vec::new();
         while !answer.ends_with(b"first") {
             answer.push(stream.read_u8().await.unwrap());

@@ -289,7 +289,7 @@ async fn status_of(stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWri
     let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
     let length = head.split("\r\ncontent-length: ").nth(1).unwrap().split("\r\n").next().unwrap();
     stream.read_exact(&mut vec![0; length.parse().unwrap()]).await.unwrap();
-    head[9..12].to_owned()
+    head.split(' ').nth(1).unwrap().to_owned()
 }
 
 /// What the good file decides, before and after every damaged one.

@@ -33,6 +33,8 @@ generate: ## writes again what is generated and committed
 	@cargo run --locked --quiet --package cli -- generate crds > target/crds.yaml
 	@cp target/crds.yaml charts/doorward/files/doorward.dev_apiauthpolicies.yaml
 	@mv target/crds.yaml crds/doorward.dev_apiauthpolicies.yaml
+	@cargo run --locked --quiet --package cli -- generate docs > target/reference.md
+	@mv target/reference.md docs/reference.md
 
 e2e-control: ## the tests against a real API server; with KUBECONFIG against that one
 	@e2e/control

@@ -12,6 +12,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
 pub(crate) const LOOK: Duration = Duration::from_millis(10);
 /// After the last report: the operator closes connections that are idle for 10 s, and then only the streams are left.
 pub(crate) const SETTLE: Duration = Duration::from_secs(12);
+/// Between two changes of policies over many pods, beside the wait for the last one's status: longer than the second for which
+/// the operator gathers changes that follow one another.
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 /// Seconds that a token lives: longer than any run.
 pub(crate) const TOKEN_SECONDS: i64 = 7200;
 /// Events of sidecars that wait to be counted; beyond, sidecars wait. Their times are taken before.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::args::Policies;
 use crate::fleet::{Fleet, Milestone};
-use crate::limits::SETTLE;
+use crate::limits::{PAUSE, SETTLE};
 use crate::operator::Operator;
 use crate::process::Process;
 use crate::report::{Outcome, note};
@@ -112,6 +112,7 @@ async fn changes(
     let (mut published, mut accepted) = (Vec::new(), Vec::new());
     let (cpu, logged) = (process.cpu()?, std::fs::metadata(&args.log)?.len());
     for change in 1..=args.changes {
+        sleep(PAUSE).await;
         let number = change % probes;
         let (scene, app) = field.policy(number)?;
         let generation = scene.apply(&app, change).await?;

@@ -57,8 +57,6 @@ pub(crate) fn load() -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by it")]
-
     use super::*;
 
     #[test]

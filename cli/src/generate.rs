@@ -20,6 +20,8 @@ pub struct Args {
 enum What {
     /// The CustomResourceDefinition of ApiAuthPolicy, as `kubectl apply` takes it
     Crds,
+    /// The reference of every field of ApiAuthPolicy, in Markdown
+    Docs,
     /// The JSON Schema of ApiAuthPolicy, for editors
     Schemas,
     /// A completion script for bash
@@ -37,6 +39,7 @@ enum What {
 pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
     match args.what {
         What::Crds => out.write_all(crds::manifest()?.as_bytes())?,
+        What::Docs => out.write_all(crds::reference().as_bytes())?,
         What::Schemas => write_json(out, crds::spec_schema())?,
         What::Bash => complete(Shell::Bash, out),
         What::Fish => complete(Shell::Fish, out),

@@ -293,8 +293,77 @@ fn generated_crds_are_those_of_the_repository() {
     assert_eq!(stdout(&workspace.run(&["generate", "crds"])), committed, "run `make generate`");
     let schema: Value = serde_json::from_slice(&workspace.run(&["generate", "schemas"]).stdout).unwrap();
     assert_eq!(schema.pointer("/properties/spec/type"), Some(&json!("object")));
+    let reference =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference.md")).unwrap();
+    assert_eq!(stdout(&workspace.run(&["generate", "docs"])), reference, "run `make generate`");
+}
+
+/// The commands are those that the help names, so that a new one is asked for here too.
+#[test]
+fn completion_scripts_name_every_command() {
+    let workspace = Workspace(tempfile::tempdir().unwrap());
+    let help = stdout(&workspace.run(&["--help"]));
+    let listed = help.split_once("Commands:\n").unwrap().1.split("\n\n").next().unwrap().to_owned();
+    let commands: Vec<_> = listed
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect();
+    assert!(["check", "explain", "test", "generate", "help"].iter().all(|one| commands.contains(one)), "{commands:?}");
     for shell in ["bash", "fish", "zsh"] {
-        assert!(stdout(&workspace.run(&["generate", shell])).contains("explain"), "{shell}");
+        let script = stdout(&workspace.run(&["generate", shell]));
+        for command in &commands {
+            let named = script.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '-'));
+            assert!(named.into_iter().any(|word| word == *command), "{shell}: {command}");
+        }
+    }
+}
+
+/// Every order of these.
+fn orders<T: Clone>(all: &[T]) -> Vec<Vec<T>> {
+    let Some((first, rest)) = all.split_first() else { return vec![Vec::new()] };
+    let with_first = |order: Vec<T>| {
+        (0..=order.len()).map(move |place| {
+            let mut order = order.clone();
+            order.insert(place, first.clone());
+            order
+        })
+    };
+    orders(rest).into_iter().flat_map(with_first).collect()
+}
+
+/// In whatever order objects stand in files, and files on the command line: each port gets the same rules and keys.
+#[test]
+fn the_order_of_objects_and_files_decides_nothing() {
+    let workspace = Workspace::new();
+    let other = POLICY
+        .replace("name: orders,", "name: admin,")
+        .replace("port: 3000", "port: 9090")
+        .replace("/health", "/admin")
+        .replace("configMapName: login", "configMapName: other");
+    let keys = std::fs::read_to_string(workspace.path("keys.yaml")).unwrap();
+    let unused = keys.replacen("\"login\"", "\"unused\"", 1);
+    let objects = [POLICY.to_owned(), other, keys.clone(), keys.replacen("\"login\"", "\"other\"", 1), unused];
+    let compiled = |files: &[PathBuf]| {
+        let (policies, found) = cli::load::load_usable(files, &compile::Settings::default()).unwrap();
+        assert!(found.is_empty(), "{found:?}");
+        let mut snapshot = cli::snapshot::of(&policies).unwrap();
+        snapshot.rulesets.sort_by_key(|ruleset| ruleset.port);
+        snapshot.keys.sort_by(|a, b| a.id.cmp(&b.id));
+        assert_eq!((snapshot.rulesets.len(), snapshot.keys.len()), (2, 2));
+        serde_json::to_string(&snapshot).unwrap()
+    };
+    let files: Vec<_> = (0..objects.len()).map(|number| workspace.path(&format!("{number}.yaml"))).collect();
+    for (file, object) in files.iter().zip(&objects) {
+        std::fs::write(file, object).unwrap();
+    }
+    let wanted = compiled(&files);
+    for order in orders(&files) {
+        assert_eq!(compiled(&order), wanted, "{order:?}");
+    }
+    for order in orders(&objects) {
+        workspace.write("all.yaml", &order.join("\n---\n"));
+        assert_eq!(compiled(&[workspace.path("all.yaml")]), wanted, "{order:?}");
     }
 }
 

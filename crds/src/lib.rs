@@ -10,6 +10,7 @@ mod forward;
 mod issuer;
 mod limits;
 mod paths;
+mod reference;
 mod rule;
 mod schema;
 mod status;
@@ -24,6 +25,7 @@ pub use forward::{
 pub use issuer::{Algorithm, Identity, Issuer, IssuerKeys, Preset};
 pub use limits::Limits;
 pub use paths::{EncodedSlash, PathCase, Paths};
+pub use reference::reference;
 pub use rule::{Allow, BoundToken, Caller, ClaimRequirement, PathAttribute, Require, Rule, RuleMode};
 pub use schema::{DURATION_PATTERN, NAME_PATTERN, QUANTITY_PATTERN, manifest, spec_schema};
 pub use status::{ApiAuthPolicyStatus, IssuerStatus, LISTED_PODS, PodCounts, ReplicaStatus, Summary};

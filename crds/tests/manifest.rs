@@ -22,6 +22,37 @@ fn committed_manifests_are_current() {
 }
 
 #[test]
+fn the_committed_reference_is_current() {
+    let reference = crds::reference();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference.md");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, &reference).unwrap();
+    }
+    assert!(std::fs::read_to_string(&file).unwrap() == reference, "docs/reference.md is old: run `make generate`");
+}
+
+/// Every field once, with its description and its rules.
+#[test]
+fn the_reference_names_every_field_and_every_rule() {
+    let reference = crds::reference();
+    for part in ["spec", "status"] {
+        walk(crds::spec_schema().pointer(&format!("/properties/{part}")).unwrap(), part, &mut |node, path| {
+            if path != part {
+                let rows: Vec<_> =
+                    reference.lines().filter(|line| line.starts_with(&format!("| `{path}` | "))).collect();
+                assert!(!rows.is_empty() && rows.iter().all(|row| *row == rows[0]), "{path}: {rows:?}");
+                let described = node["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+                assert!(rows[0].ends_with(&format!(" | {described} |")), "{path}: {}", rows[0]);
+            }
+            for rule in node.get("x-kubernetes-validations").and_then(Value::as_array).into_iter().flatten() {
+                let (message, rule) = (rule["message"].as_str().unwrap(), rule["rule"].as_str().unwrap());
+                assert!(reference.contains(&format!("- `{path}`: {message} (`{rule}`)")), "{path}: {message}");
+            }
+        });
+    }
+}
+
+#[test]
 fn manifest_says_where_it_comes_from() {
     let manifest = crds::manifest().unwrap();
     let first = manifest.lines().next().unwrap();

@@ -2,29 +2,33 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::Client;
 use kube::api::{Api, DeleteParams};
 use kube::config::{AuthInfo, Kubeconfig};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::audit::{Audit, Entry};
-use crate::identity::{account_token, service_account};
+use crate::cluster;
+use crate::identity::account_token;
 use crate::kubectl::kubectl;
 use crate::limits::PATIENCE;
 use crate::namespace::Namespace;
-use crate::process::{Process, binary};
+use crate::process::{Process, binary, output};
 use crate::wait::eventually;
 
-/// The rules; DOORWARD and NAMESPACE stand for names.
-const RBAC: &str = include_str!("../objects/rbac.yaml");
+/// The chart, and of it who the operator is and what it may do.
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/doorward");
+const PARTS: [&str; 3] = ["templates/serviceaccount.yaml", "templates/clusterrole.yaml", "templates/role.yaml"];
 /// The webhooks; NAMESPACE stands for the one that they are asked about.
 const WEBHOOKS: &str = include_str!("../objects/webhooks.yaml");
-/// The name of the service account.
-const ACCOUNT: &str = "doorward";
+/// The name of the service account and of its roles.
+const ACCOUNT: &str = "doorward-operator";
 /// Where the first replica listens, for sidecars, for the API server, for probes; others listen elsewhere.
 const PORTS: (u16, u16, u16) = (8443, 9443, 8080);
 
@@ -33,6 +37,7 @@ const PORTS: (u16, u16, u16) = (8443, 9443, 8080);
 pub struct Installation {
     namespace: Namespace,
     kubeconfig: Kubeconfig,
+    token: String,
     audit: Audit,
     /// The name by which sidecars call it.
     pub host: String,
@@ -58,14 +63,12 @@ impl Installation {
     /// The API server's, or where there is no audit log.
     pub async fn new(namespace: &Namespace) -> anyhow::Result<Self> {
         let audit = Audit::from_now()?;
-        service_account(namespace, ACCOUNT).await?;
-        let objects = RBAC.replace("DOORWARD", &role(namespace)).replace("NAMESPACE", &namespace.name);
-        kubectl(&["apply", "--filename", "-"], &objects).await?.success()?;
+        kubectl(&["apply", "--filename", "-"], &chart(&namespace.name)?).await?.success()?;
         let token = account_token(namespace, ACCOUNT, API_AUDIENCE).await?;
         let kubeconfig = Kubeconfig::from_env().context("cannot read KUBECONFIG")?.context("KUBECONFIG is not set")?;
-        let kubeconfig = with_token(kubeconfig, token)?;
+        let kubeconfig = with_token(kubeconfig, &token)?;
         let host = format!("doorward-operator.{}.svc", namespace.name);
-        Ok(Self { namespace: namespace.clone(), kubeconfig, audit, host })
+        Ok(Self { namespace: namespace.clone(), kubeconfig, token, audit, host })
     }
 
     /// Tells the API server to ask the operator about a namespace's policies and pods. Before the operator starts: it tells the API
@@ -93,11 +96,11 @@ impl Installation {
     ///
     /// # Errors
     /// Where it is not built or cannot be started.
-    pub fn start(&self, name: &str, number: u16, server: Option<SocketAddr>) -> anyhow::Result<Replica> {
+    pub fn start(&self, name: &str, number: u16, server: Option<&str>) -> anyhow::Result<Replica> {
         let mut kubeconfig = self.kubeconfig.clone();
         if let Some(server) = server {
             for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
-                cluster.server = Some(format!("https://{server}"));
+                cluster.server = Some(server.to_owned());
             }
         }
         let file = self.namespace.folder.join(format!("{name}.kubeconfig"));
@@ -116,6 +119,14 @@ impl Installation {
         command.env("KUBECONFIG", file);
         let process = Process::start(name, command, &self.namespace.folder)?;
         Ok(Replica { name: name.to_owned(), process, sidecars, health })
+    }
+
+    /// A client that is, to the API server, the operator.
+    ///
+    /// # Errors
+    /// As [`cluster::client_with_token`].
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        cluster::client_with_token(&self.token).await
     }
 
     /// The certificates of the built-in CA, once they are told.
@@ -151,11 +162,10 @@ impl Installation {
         let granted: BTreeSet<_> = granted.iter().map(right).collect();
         let refused: Vec<Entry> = refused.into_iter().filter(|entry| !granted.contains(&right(entry))).collect();
         self.no_webhooks().await?;
-        let name = role(&self.namespace);
         let client = self.namespace.client();
         let now = DeleteParams::default();
-        Api::<ClusterRoleBinding>::all(client.clone()).delete(&name, &now).await.context("no binding")?;
-        Api::<ClusterRole>::all(client).delete(&name, &now).await.context("no role")?;
+        Api::<ClusterRoleBinding>::all(client.clone()).delete(ACCOUNT, &now).await.context("no binding")?;
+        Api::<ClusterRole>::all(client).delete(ACCOUNT, &now).await.context("no role")?;
         ensure!(refused.is_empty(), "the operator asks for what it may not: {refused:#?}");
         Ok(())
     }
@@ -180,7 +190,7 @@ pub struct Right {
 /// Where the roles are not of their form.
 pub fn rights() -> anyhow::Result<BTreeSet<Right>> {
     let mut rights = BTreeSet::new();
-    for document in serde_yaml::Deserializer::from_str(RBAC) {
+    for document in serde_yaml::Deserializer::from_str(&chart("any")?) {
         let role = Value::deserialize(document).context("no YAML")?;
         for rule in role.get("rules").and_then(Value::as_array).into_iter().flatten() {
             let list = |field: &str| -> Vec<String> {
@@ -210,18 +220,25 @@ fn combinations([groups, resources, verbs, names]: &[Vec<String>; 4]) -> Vec<[St
     all
 }
 
-fn role(namespace: &Namespace) -> String {
-    format!("doorward-{}", namespace.name)
+/// The objects of [`PARTS`] as YAML.
+fn chart(namespace: &str) -> anyhow::Result<String> {
+    let mut helm = Command::new("helm");
+    // Without a cluster it would take an old version for granted.
+    helm.args(["template", "doorward", CHART, "--namespace", namespace, "--kube-version", "1.33.0"]);
+    helm.args(PARTS.iter().flat_map(|part| ["--show-only", part]));
+    let (status, objects, said) = output(&mut helm).context("`helm` must be in PATH, as `make e2e-control` sees to")?;
+    ensure!(status.success(), "the chart cannot be rendered: {said}");
+    Ok(objects)
 }
 
 /// The audience of the test cluster's API server.
 const API_AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// The same API server, asked by whoever has the token.
-fn with_token(mut kubeconfig: Kubeconfig, token: String) -> anyhow::Result<Kubeconfig> {
+fn with_token(mut kubeconfig: Kubeconfig, token: &str) -> anyhow::Result<Kubeconfig> {
     ensure!(!kubeconfig.auth_infos.is_empty(), "KUBECONFIG names no user");
     for user in &mut kubeconfig.auth_infos {
-        user.auth_info = Some(AuthInfo { token: Some(token.clone().into()), ..AuthInfo::default() });
+        user.auth_info = Some(AuthInfo { token: Some(token.to_owned().into()), ..AuthInfo::default() });
     }
     Ok(kubeconfig)
 }

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod client;
 pub mod cluster;
 pub mod definition;
+pub mod faulty;
 pub mod host;
 pub mod identity;
 pub mod installation;

@@ -113,7 +113,7 @@ impl Engine {
             let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
             match event {
                 Event::Apply((key, policy)) | Event::InitApply((key, policy)) => {
-                    statuses.insert(key.clone(), policy.status.clone());
+                    statuses.insert(key.clone(), Arc::clone(&policy.status));
                 }
                 Event::Delete((key, _)) => drop(statuses.remove(key)),
                 Event::Init | Event::InitDone => {}
@@ -136,7 +136,7 @@ impl Engine {
         }
         let known = self.fetcher.known();
         let outcome = self.compiler.run(&self.world, &known.messages);
-        self.hub.publish(outcome.desired.clone());
+        self.hub.publish(&outcome.desired);
         self.fetcher.want(self.compiler.sources());
         let mut seen = known.seen;
         seen.extend(self.counted(&outcome));

@@ -113,16 +113,24 @@ impl Hub {
     }
 
     /// Sets what every pod should run; pods that are not named have gone, and their streams see a value without names.
-    pub fn publish(&self, desired: BTreeMap<PodId, Arc<Desired>>) {
+    pub fn publish(&self, desired: &BTreeMap<PodId, Arc<Desired>>) {
         let mut pods = self.pods();
         let complete = desired.values().next().is_some_and(|desired| desired.complete);
-        pods.retain(|pod, entry| desired.contains_key(pod) || entry.seen.streams > 0);
-        for (pod, entry) in pods.iter_mut().filter(|(pod, _)| !desired.contains_key(pod)) {
-            let _ = pod;
-            set(entry, &Arc::new(Desired { complete, ..Desired::default() }));
-        }
-        for (pod, desired) in desired {
-            set(pods.entry(pod).or_default(), &desired);
+        let gone = Arc::new(Desired { complete, ..Desired::default() });
+        let mut known = 0;
+        pods.retain(|pod, entry| {
+            let wanted = desired.get(pod);
+            known += usize::from(wanted.is_some());
+            set(entry, wanted.unwrap_or(&gone));
+            wanted.is_some() || entry.seen.streams > 0
+        });
+        // Mostly no pod is new: looking each up once more would cost as much as all before.
+        if known < desired.len() {
+            for (pod, desired) in desired {
+                if !pods.contains_key(pod) {
+                    set(pods.entry(pod.clone()).or_default(), desired);
+                }
+            }
         }
     }
 

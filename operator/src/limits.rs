@@ -156,8 +156,9 @@ const _: () = {
 pub const WATCH_TIMEOUT: u32 = 240;
 /// The first wait after a watch failed: one that was cut is back within a second.
 pub const WATCH_BACKOFF_LEAST: Duration = Duration::from_millis(200);
-/// The longest wait of a watch that fails: the API server is back and we are in step within a minute of it.
-pub const WATCH_BACKOFF_MOST: Duration = Duration::from_secs(15);
+/// The longest wait of a watch that fails, to which the library adds up to as much by chance. An API server that has just started
+/// knows nobody's rights for a moment, which costs a second wait: in step again within 20 s of it.
+pub const WATCH_BACKOFF_MOST: Duration = Duration::from_secs(5);
 /// Changes that wait to be looked at; beyond, the watches wait, and the API server with them.
 pub const CHANGES: usize = 4096;
 /// Changes come in bursts (a rollout, a list): so long they are gathered before the world is compiled. A tenth of what a change

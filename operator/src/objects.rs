@@ -1,6 +1,7 @@
 //! What the operator remembers of objects: pruned on receipt, so that ten thousand pods fit into little memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{DynamicObject, Object};
@@ -53,8 +54,8 @@ pub struct Policy {
     pub created: Option<Time>,
     /// The object without its status and managed fields.
     pub object: Value,
-    /// Its status as it was written last.
-    pub status: Value,
+    /// Its status as it was written last; shared with whoever writes the next.
+    pub status: Arc<Value>,
 }
 
 /// A status decides nothing: two that differ in nothing else are the same.
@@ -80,7 +81,7 @@ impl Policy {
             fields.insert("metadata".to_owned(), serde_json::to_value(&kept).unwrap_or_default());
         }
         let (uid, generation) = (kept.uid.unwrap_or_default(), kept.generation.unwrap_or(0));
-        (key, Self { uid, generation, created: kept.creation_timestamp, object: value, status })
+        (key, Self { uid, generation, created: kept.creation_timestamp, object: value, status: Arc::new(status) })
     }
 }
 

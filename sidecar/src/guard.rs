@@ -158,6 +158,9 @@ impl<S> Guarded<S> {
                 frames.rest();
             }
             let cut = frames.are_too_many(bytes);
+            if frames.take_ended() {
+                self.reading.rest();
+            }
             return if cut { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) };
         }
         if self.phase.is(BETWEEN) {
@@ -196,7 +199,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
             this.phase.next.store(HEAD, Ordering::Relaxed);
             this.reading.rest();
         }
-        if this.phase.is(HEAD) {
+        if this.phase.is(HEAD) || this.frames.as_ref().is_some_and(|frames| frames.is_unfinished()) {
             ready!(this.reading.poll_lost(cx, this.head));
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

@@ -15,7 +15,8 @@ pub struct Limits {
     pub connections: usize,
     /// From the first byte of a connection to the end of its TLS handshake: three round trips on a bad mobile link.
     pub handshake: Duration,
-    /// From the first byte of a request head to its last. Heads are one or two packets.
+    /// From the first byte of a request head to its last; over HTTP/2, of a head and of every frame but DATA. They are one or
+    /// two packets.
     pub head: Duration,
     /// From a request's head to the last byte of its body or the response head, whichever is first; then once more from the
     /// end of the body to the response head: the most that `spec.limits.requestTimeout` may allow.

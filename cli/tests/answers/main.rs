@@ -47,9 +47,9 @@ fn differences_of(row: &Row, seen: &Seen) -> Vec<String> {
     };
     let status = seen.status.to_string();
     match row.want {
-        Want::NoAnswer => {
+        Want::NoAnswer(complaint) => {
             expect("status", Some("0"), Some(&status));
-            expect("curl fails", Some("yes"), Some(if seen.exit == "0" { "no" } else { "yes" }));
+            expect("curl's complaint", Some(complaint), seen.exit.find(complaint).map(|_| complaint));
             return found;
         }
         Want::Bare(wanted) => {

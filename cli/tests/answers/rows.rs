@@ -3,7 +3,7 @@
 //! The gRPC rows send no body: `curl` 7.88 waits for ever where it is answered in a head alone while it sends. The calls
 //! that need one are in the proxy's own tests, as is every status of gRPC by its code.
 
-use super::scene::Proxy::{self, Express, Invalid, Keyless, Resets, Silent, Unconfigured, Unreachable};
+use super::scene::Proxy::{self, Express, Invalid, Keyless, Renewed, Resets, Silent, Unconfigured, Unreachable};
 
 pub(crate) struct Row {
     pub(crate) name: &'static str,
@@ -21,8 +21,8 @@ pub(crate) enum Want {
     Grpc(&'static str, &'static str, Option<&'static str>),
     /// The status alone: the parser's own answer.
     Bare(&'static str),
-    /// The connection does not come about, or ends without a word.
-    NoAnswer,
+    /// The connection does not come about, and `curl` complains of this.
+    NoAnswer(&'static str),
     /// The application got it, with these fields so.
     Passed(&'static [(&'static str, Option<&'static str>)]),
 }
@@ -352,8 +352,15 @@ pub(crate) const ROWS: &[Row] = &[
     row("gRPC 4, the application", Silent, &["--http2", "-H", GRPC, "/public/x"], Grpc("4", "app_timeout", None)),
     row("gRPC over HTTP/1", Express, &["-H", GRPC, "-X", "POST", "/users"], Grpc("16", "token_missing", TOKEN)),
     // No connection.
-    row("a certificate of a stranger's CA", Express, &["cert:stranger", "/public/hello"], NoAnswer),
-    row("a CA whose revocation list has ended", Express, &["cert:stale", "/public/hello"], NoAnswer),
+    row("a certificate of a stranger's CA", Express, &["cert:stranger", "/public/hello"], NoAnswer("alert unknown ca")),
+    row(
+        "a CA whose revocation list has ended",
+        Express,
+        &["cert:stale", "/public/hello"],
+        NoAnswer("alert certificate revoked"),
+    ),
+    row("the same caller, the list in date", Renewed, &["cert:stale", "/public/hello"], Passed(&[])),
+    row("whom that list names", Renewed, &["cert:revoked", "/public/hello"], NoAnswer("alert certificate revoked")),
     // What passes, and how.
     row(
         "nothing that a stranger says of itself passes",

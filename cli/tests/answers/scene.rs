@@ -74,6 +74,8 @@ pub(crate) enum Proxy {
     Invalid,
     /// The keys of its issuers never came.
     Keyless,
+    /// As the first, and all its revocation lists are in date.
+    Renewed,
 }
 
 /// What `curl` saw.
@@ -105,35 +107,57 @@ fn names(uri: &str) -> Names {
     Names { uris: vec![uri.to_owned()], ..Names::default() }
 }
 
-/// A CA with a revocation list that has ended, and a client of it.
-fn stale() -> (String, String, Issued) {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    params.distinguished_name.push(rcgen::DnType::CommonName, "stale");
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let list = rcgen::CertificateRevocationListParams {
-        this_update: date_time_ymd(2020, 1, 1),
-        next_update: date_time_ymd(2021, 1, 1),
-        crl_number: 1_u64.into(),
-        issuing_distribution_point: None,
-        revoked_certs: Vec::new(),
-        key_identifier_method: rcgen::KeyIdMethod::Sha256,
-    };
-    let list = list.signed_by(&ca).unwrap().pem().unwrap();
-    let mut leaf = CertificateParams::new(Vec::new()).unwrap();
-    leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-    leaf.subject_alt_names = vec![rcgen::SanType::DnsName("client.stale.example".try_into().unwrap())];
-    let key = KeyPair::generate().unwrap();
-    let certificate = leaf.signed_by(&key, &ca).unwrap().pem();
-    (ca.pem(), list, Issued { certificate, key: key.serialize_pem() })
+/// A CA with its revocation lists, and two clients of it.
+struct Listing {
+    ca: String,
+    /// It has ended, and names nobody.
+    ended: String,
+    /// It is in date, and names the second client.
+    current: String,
+    clients: [Issued; 2],
+}
+
+impl Listing {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(rcgen::DnType::CommonName, "stale");
+        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let client = |serial: u64| {
+            let mut leaf = CertificateParams::new(Vec::new()).unwrap();
+            leaf.serial_number = Some(serial.into());
+            leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+            leaf.subject_alt_names = vec![rcgen::SanType::DnsName("client.stale.example".try_into().unwrap())];
+            let key = KeyPair::generate().unwrap();
+            Issued { certificate: leaf.signed_by(&key, &ca).unwrap().pem(), key: key.serialize_pem() }
+        };
+        let list = |until: i32, serials: &[u64]| {
+            let revoked = |serial: &u64| rcgen::RevokedCertParams {
+                serial_number: (*serial).into(),
+                revocation_time: date_time_ymd(2020, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            };
+            let list = rcgen::CertificateRevocationListParams {
+                this_update: date_time_ymd(2020, 1, 1),
+                next_update: date_time_ymd(until, 1, 1),
+                crl_number: 1_u64.into(),
+                issuing_distribution_point: None,
+                revoked_certs: serials.iter().map(revoked).collect(),
+                key_identifier_method: rcgen::KeyIdMethod::Sha256,
+            };
+            list.signed_by(&ca).unwrap().pem().unwrap()
+        };
+        Self { ca: ca.pem(), ended: list(2021, &[]), current: list(2999, &[2]), clients: [client(1), client(2)] }
+    }
 }
 
 impl Scene {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let [cluster, partner, server_ca] = ["cluster", "partner", "server"].map(|name| DevCa::new(name).unwrap());
-        let (stale_ca, stale_list, stale_client) = stale();
+        let Listing { ca: stale_ca, ended, current, clients: [stale, revoked] } = Listing::new();
         let [a, b] = ["a-1", "b-1"].map(|id| DevKey::generate_ec(id).unwrap());
         let server = server_ca.server(&Names { dns: vec!["localhost".to_owned()], ..Names::default() }).unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -144,10 +168,10 @@ impl Scene {
         let keys = |key: &DevKey| json!({"keys": [key.jwk()]}).to_string();
         write("policy.yaml", POLICY);
         write("login.yaml", &map("login", json!({"a.json": keys(&a), "b.json": keys(&b)})));
-        write(
-            "cas.yaml",
-            &map("cas", json!({"partner.crt": partner.pem(), "stale.crt": stale_ca, "stale.crl": stale_list})),
-        );
+        for (name, list) in [("cas.yaml", ended), ("renewed.yaml", current)] {
+            let cas = json!({"partner.crt": partner.pem(), "stale.crt": stale_ca, "stale.crl": list});
+            write(name, &map("cas", cas));
+        }
         write("server.crt", &server_ca.pem());
         write("large", &"a".repeat(1 << 20));
         let web = names("spiffe://cluster.local/ns/web/sa/web");
@@ -157,7 +181,8 @@ impl Scene {
             // A name that only the cluster's own CA can vouch for.
             ("partner", partner.client(&web).unwrap()),
             ("stranger", DevCa::new("stranger").unwrap().client(&web).unwrap()),
-            ("stale", stale_client),
+            ("stale", stale),
+            ("revoked", revoked),
         ] {
             write(&format!("{name}.pem"), &format!("{}{}", issued.certificate, issued.key));
         }
@@ -170,9 +195,13 @@ impl Scene {
             (Proxy::Unconfigured, SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
             (Proxy::Invalid, SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
             (Proxy::Keyless, SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+            (Proxy::Renewed, SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         ];
-        let files: Vec<PathBuf> = ["policy.yaml", "login.yaml", "cas.yaml"].map(|name| folder.path().join(name)).into();
-        let snapshot = cli::snapshot::of(&load_usable(&files, &compile::Settings::default()).unwrap().0).unwrap();
+        let snapshot_with = |cas: &str| {
+            let files: Vec<PathBuf> = ["policy.yaml", "login.yaml", cas].map(|name| folder.path().join(name)).into();
+            cli::snapshot::of(&load_usable(&files, &compile::Settings::default()).unwrap().0).unwrap()
+        };
+        let snapshot = snapshot_with("cas.yaml");
         let proxies = applications.map(|(which, app)| {
             let state = Arc::new(State::new());
             let mut snapshot = snapshot.clone();
@@ -180,8 +209,10 @@ impl Scene {
                 Proxy::Unconfigured => {}
                 Proxy::Invalid => state.refuse(&std::io::Error::other("not a snapshot")),
                 _ => {
-                    if which == Proxy::Keyless {
-                        snapshot.keys.clear();
+                    match which {
+                        Proxy::Keyless => snapshot.keys.clear(),
+                        Proxy::Renewed => snapshot = snapshot_with("renewed.yaml"),
+                        _ => {}
                     }
                     state.apply(&snapshot, &[cluster.der()]).unwrap();
                 }

@@ -169,7 +169,8 @@ pub(crate) fn spec(rules: Value) -> Value {
 /// A condition in a status; null where it is not there.
 pub(crate) fn condition(status: &Value, kind: &str) -> Value {
     let conditions = status.get("conditions").and_then(Value::as_array).into_iter().flatten();
-    conditions.filter(|one| one.get("type").and_then(Value::as_str) == Some(kind)).cloned().next().unwrap_or_default()
+    let mut found = conditions.filter(|one| one.get("type").and_then(Value::as_str) == Some(kind));
+    found.next().cloned().unwrap_or_default()
 }
 
 /// Asks again and again until a generation decides.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use e2e::faulty::Faulty;
 use e2e::limits::{PATIENCE, times};
 use e2e::load::Load;
 use e2e::namespace::{Namespace, alone};
@@ -95,7 +96,8 @@ async fn watches_that_are_cut_again_and_again_end_in_the_same_state() -> anyhow:
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let relay = Relay::start(any, vec![API_SERVER.into()]).await?;
         let mut installed = Installed::new(namespace).await?;
-        let _operator = installed.installation.start("op-1", 0, Some(relay.address))?;
+        let server = format!("https://{}", relay.address);
+        let _operator = installed.installation.start("op-1", 0, Some(&server))?;
         installed.apply_next().await?;
         installed.add_sidecars(2).await?;
         installed.ready().await?;
@@ -129,6 +131,40 @@ async fn watches_that_are_cut_again_and_again_end_in_the_same_state() -> anyhow:
         ensure!(relay.accepted() > cuts, "the operator does not use the relay");
         took.sort();
         println!("R7: cut {cuts} times: {} changes in force after {:.0?} (most); {summary:?}", took.len(), took.last());
+        installed.end().await
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_server_that_answers_with_faults_ends_in_the_same_state() -> anyhow::Result<()> {
+    alone("faults", async |namespace| {
+        let mut installed = Installed::new(namespace).await?;
+        let faulty = Faulty::start(installed.installation.client().await?).await?;
+        let server = format!("http://{}", faulty.address);
+        let _operator = installed.installation.start("op-1", 0, Some(&server))?;
+        installed.apply_next().await?;
+        installed.add_sidecars(2).await?;
+        installed.ready().await?;
+        let load = Load::start(&installed.targets()?, CONNECTIONS, &installed.history);
+        let (changes, mut took) = (times(8, 100), Vec::new());
+        for _ in 0..changes {
+            took.extend(installed.change_within(IN_STEP).await?);
+            // Each of them makes watches begin anew: what was seen stays in force meanwhile.
+            sleep(moment(Duration::from_millis(500))).await;
+        }
+        let summary = load.end().await?;
+        let faults = faulty.faults();
+        ensure!(faults >= changes, "only {faults} faults");
+        faulty.is_well();
+        installed.condition(USERS, "Enforced", ("True", "Enforced")).await?;
+        let status = installed.status(USERS).await?;
+        assert_eq!((&status["summary"]["pods"], status["replicas"].as_array().map(Vec::len)), (&"2/2".into(), Some(1)));
+        took.sort();
+        println!(
+            "R7: {faults} answers of 410, 429 and 500: {changes} changes in force after {:.0?} (most); {summary:?}",
+            took.last()
+        );
         installed.end().await
     })
     .await

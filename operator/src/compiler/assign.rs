@@ -14,11 +14,15 @@ use crate::objects::{Key, Pod, Service};
 use crate::world::World;
 
 /// Who is selected by whom.
+///
+/// Pods are called by their place: comparing their names again and again would take most of the time.
 pub(super) struct Assigned<'a> {
+    /// All pods, in order.
+    pods: Vec<&'a Pod>,
     /// For each pod and port the policies that select it, the ruling one first.
-    ports: BTreeMap<(&'a PodId, u16), Vec<&'a Key>>,
+    ports: BTreeMap<(usize, u16), Vec<&'a Key>>,
     /// For each policy the pods that it selects, with the port on each.
-    selected: BTreeMap<&'a Key, Vec<(&'a Pod, Option<u16>)>>,
+    selected: BTreeMap<&'a Key, Vec<(usize, Option<u16>)>>,
     policies: &'a BTreeMap<Key, Entry>,
 }
 
@@ -27,16 +31,17 @@ pub(super) fn assign<'a>(world: &'a World, policies: &'a BTreeMap<Key, Entry>) -
     let mut by_age: Vec<(&Option<Time>, &Key)> =
         world.policies.objects().iter().map(|(key, policy)| (&policy.created, key)).collect();
     by_age.sort();
-    let mut assigned = Assigned { ports: BTreeMap::new(), selected: BTreeMap::new(), policies };
+    let pods = world.pods.objects().values().collect();
+    let mut assigned = Assigned { pods, ports: BTreeMap::new(), selected: BTreeMap::new(), policies };
     for (_, key) in by_age {
         let Some(entry) = policies.get(key) else { continue };
         // A pod that is ending serves on until it has ended.
-        let pods = of_namespace(world.pods.objects(), &key.namespace).map(|(_, pod)| pod);
-        let mine = pods.filter(|pod| entry.rules_over(&pod.labels));
-        let selected: Vec<_> = mine.map(|pod| (pod, port_on(pod, entry))).collect();
-        for (pod, port) in &selected {
+        let pods = of_namespace(&assigned.pods, &key.namespace);
+        let mine = pods.filter(|(_, pod)| entry.rules_over(&pod.labels));
+        let selected: Vec<_> = mine.map(|(place, pod)| (place, port_on(pod, entry))).collect();
+        for (place, port) in &selected {
             if let Some(port) = port {
-                assigned.ports.entry((&pod.id, *port)).or_default().push(key);
+                assigned.ports.entry((*place, *port)).or_default().push(key);
             }
         }
         assigned.selected.insert(key, selected);
@@ -44,10 +49,11 @@ pub(super) fn assign<'a>(world: &'a World, policies: &'a BTreeMap<Key, Entry>) -
     assigned
 }
 
-/// The objects of one namespace: keys are ordered by namespace first.
-fn of_namespace<'a, T>(objects: &'a BTreeMap<Key, T>, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a T)> {
-    let first = Key { namespace: namespace.to_owned(), name: String::new() };
-    objects.range(first..).take_while(move |(key, _)| key.namespace == namespace)
+/// The pods of one namespace with their places: they are ordered by namespace first.
+fn of_namespace<'a>(pods: &[&'a Pod], namespace: &str) -> impl Iterator<Item = (usize, &'a Pod)> {
+    let first = pods.partition_point(|pod| pod.id.namespace.as_str() < namespace);
+    let from_there = pods.iter().copied().enumerate().skip(first);
+    from_there.take_while(move |(_, pod)| pod.id.namespace == namespace)
 }
 
 fn port_on(pod: &Pod, entry: &Entry) -> Option<u16> {
@@ -68,18 +74,23 @@ impl Assigned<'_> {
     ) -> BTreeMap<PodId, Arc<Desired>> {
         let complete = world.is_complete();
         let (services, holders) = (by_namespace(world.services.objects()), self.unknown_holders());
-        let mut all = BTreeMap::new();
-        for pod in world.pods.objects().values().filter(|pod| !pod.ended || pod.injected) {
+        let begin = |pod: &&Pod| {
             let services = services.get(pod.id.namespace.as_str()).map_or(&[][..], Vec::as_slice);
-            let names = Some(Arc::new(names(pod, services, options)));
-            let retained_elsewhere = holders.get(pod.id.namespace.as_str()).cloned().unwrap_or_default();
-            all.insert(pod.id.clone(), Desired { complete, names, retained_elsewhere, ..Desired::default() });
-        }
-        for ((pod, port), policies) in &self.ports {
-            let Some(desired) = all.get_mut(*pod) else { continue };
+            let names = || Some(Arc::new(names(pod, services, options)));
+            let elsewhere = || holders.get(pod.id.namespace.as_str()).cloned().unwrap_or_default();
+            (!pod.ended || pod.injected).then(|| Desired {
+                complete,
+                names: names(),
+                retained_elsewhere: elsewhere(),
+                ..Desired::default()
+            })
+        };
+        let mut all: Vec<Option<Desired>> = self.pods.iter().map(begin).collect();
+        for ((place, port), policies) in &self.ports {
+            let (Some(Some(desired)), Some(pod)) = (all.get_mut(*place), self.pods.get(*place)) else { continue };
             let Some(entry) = policies.first().and_then(|key| self.policies.get(*key)) else { continue };
             let Some(rules) = entry.rules() else {
-                desired.retained.insert(*port, self.retained_on(policies, holders.get(pod.namespace.as_str())));
+                desired.retained.insert(*port, self.retained_on(policies, holders.get(pod.id.namespace.as_str())));
                 continue;
             };
             desired.rulesets.extend(rules.message(*port).map(|message| (*port, message)));
@@ -89,13 +100,13 @@ impl Assigned<'_> {
         // A policy with rules whose port cannot be told on a pod.
         for (key, selected) in &self.selected {
             let Some(uid) = self.policies.get(*key).map(Entry::uid) else { continue };
-            for (pod, _) in selected.iter().filter(|(_, port)| port.is_none()) {
-                if let Some(desired) = all.get_mut(&pod.id) {
+            for (place, _) in selected.iter().filter(|(_, port)| port.is_none()) {
+                if let Some(Some(desired)) = all.get_mut(*place) {
                     desired.retained_elsewhere.insert(uid.to_owned());
                 }
             }
         }
-        all.into_iter().map(|(pod, desired)| (pod, Arc::new(desired))).collect()
+        self.pods.iter().zip(all).filter_map(|(pod, desired)| Some((pod.id.clone(), Arc::new(desired?)))).collect()
     }
 
     /// The policies of each namespace of which a pod may hold rules that are not known here: after a restart the last good rules
@@ -127,11 +138,10 @@ impl Assigned<'_> {
         for (key, object) in world.policies.objects() {
             let Some(entry) = policies.get(key).filter(|entry| !entry.is_pending()) else { continue };
             let selected = self.selected.get(key).map_or(&[][..], Vec::as_slice);
-            let pods = selected.iter().filter(|(pod, _)| !pod.ended).map(|(pod, port)| SelectedPod {
-                id: pod.id.clone(),
-                port: *port,
-                injected: pod.injected,
-                conflict: port.and_then(|port| self.conflict(key, &pod.id, port)),
+            let pods = selected.iter().filter_map(|(place, port)| {
+                let pod = self.pods.get(*place).filter(|pod| !pod.ended)?;
+                let conflict = port.and_then(|port| self.conflict(key, *place, port));
+                Some(SelectedPod { id: pod.id.clone(), port: *port, injected: pod.injected, conflict })
             });
             let outcome = PolicyOutcome {
                 uid: object.uid.clone(),
@@ -146,8 +156,8 @@ impl Assigned<'_> {
         outcomes
     }
 
-    fn conflict(&self, key: &Key, pod: &PodId, port: u16) -> Option<Conflict> {
-        let policies = self.ports.get(&(pod, port))?;
+    fn conflict(&self, key: &Key, place: usize, port: u16) -> Option<Conflict> {
+        let policies = self.ports.get(&(place, port))?;
         let ruling = policies.first()?;
         let other = policies.iter().find(|other| **other != key)?;
         let other_rules = *ruling != key;

@@ -32,7 +32,7 @@ fn policy(name: &str, generation: i64, second: i64, app: &str, spec: Value) -> (
     let object =
         json!({"apiVersion": "doorward.dev/v1alpha1", "kind": "ApiAuthPolicy", "metadata": metadata, "spec": whole});
     let created = Some(Time(Timestamp::from_second(second).unwrap()));
-    (key(name), Policy { uid: format!("uid-{name}"), generation, created, object, status: Value::Null })
+    (key(name), Policy { uid: format!("uid-{name}"), generation, created, object, status: Arc::default() })
 }
 
 fn pod(name: &str, app: &str) -> (Key, Pod) {

@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Error};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -26,7 +27,7 @@ use crate::objects::Key;
 const LEADER: &str = "doorward-operator";
 
 /// The status of every policy as the API server had it last.
-pub type Statuses = Arc<Mutex<BTreeMap<Key, Value>>>;
+pub type Statuses = Arc<Mutex<BTreeMap<Key, Arc<Value>>>>;
 
 /// What a writer is made of.
 pub struct WriterParts {
@@ -173,7 +174,7 @@ impl Writer {
     fn observed(&self, key: &Key) -> ApiAuthPolicyStatus {
         let statuses = self.parts.statuses.lock().unwrap_or_else(PoisonError::into_inner);
         // What others wrote there that we cannot read is written over.
-        statuses.get(key).and_then(|status| serde_json::from_value(status.clone()).ok()).unwrap_or_default()
+        statuses.get(key).and_then(|status| ApiAuthPolicyStatus::deserialize(&**status).ok()).unwrap_or_default()
     }
 
     fn remember(&mut self, write: Write, now: Instant) {

@@ -18,7 +18,7 @@ async fn a_thousand_streams_get_a_change() {
     let site = site_with(|limits| limits.connections_per_address = PODS as usize + 1).await;
     let publish = |desired: Desired| {
         let desired = Arc::new(desired);
-        site.hub.publish((0..PODS).map(|number| (pod(number), Arc::clone(&desired))).collect());
+        site.hub.publish(&(0..PODS).map(|number| (pod(number), Arc::clone(&desired))).collect());
     };
     publish(desired(1));
     let before = resident();

@@ -197,7 +197,7 @@ impl Site {
 
     /// Makes this what the pods should run.
     pub(crate) fn publish(&self, pods: &[(PodId, Desired)]) {
-        self.hub.publish(pods.iter().map(|(pod, desired)| (pod.clone(), Arc::new(desired.clone()))).collect());
+        self.hub.publish(&pods.iter().map(|(pod, desired)| (pod.clone(), Arc::new(desired.clone()))).collect());
     }
 
     /// Waits until a line stands among the metrics.

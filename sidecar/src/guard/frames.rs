@@ -1,4 +1,5 @@
-//! Frames of HTTP/2 by which a caller keeps us busy without asking for anything (CVE-2019-9512, -9513, -9515, -9518).
+//! Frames of HTTP/2 by which a caller keeps us busy without asking for anything (CVE-2019-9512, -9513, -9515, -9518), or
+//! waiting for the rest of what it began.
 //!
 //! Nothing is decided by what is read here: it counts, and where it counts wrongly a connection lives or ends that should
 //! not.
@@ -13,6 +14,8 @@ const HEADER: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
+/// The flag of the frame with which a head ends (RFC 9113, section 6.2).
+const END_HEADERS: u8 = 4;
 
 /// The frames of one connection, counted as their bytes come in.
 #[derive(Debug)]
@@ -25,11 +28,27 @@ pub(super) struct Frames {
     /// Frames since anything moved that say nothing of a request.
     idle: usize,
     counted_from: Instant,
+    /// Whether the head of a request has begun and its last frame has not come.
+    open: bool,
+    /// See [`is_unfinished`](Self::is_unfinished).
+    unfinished: bool,
+    /// Whether a frame or a head ended since the guard looked.
+    ended: bool,
 }
 
 impl Default for Frames {
     fn default() -> Self {
-        Self { skip: PREFACE, header: [0; HEADER], have: 0, idle: 0, counted_from: Instant::now() }
+        Self {
+            skip: PREFACE,
+            // The preface counts as a frame of no kind.
+            header: [u8::MAX; HEADER],
+            have: 0,
+            idle: 0,
+            counted_from: Instant::now(),
+            open: false,
+            unfinished: false,
+            ended: false,
+        }
     }
 }
 
@@ -39,12 +58,26 @@ impl Frames {
         self.idle = 0;
     }
 
+    /// Whether a part of the preface, of a head, or of a frame other than DATA has come, and its end has not. A body may
+    /// stand still for longer.
+    pub(super) fn is_unfinished(&self) -> bool {
+        self.unfinished
+    }
+
+    /// Whether what had begun has ended since this was asked: what has begun now is another.
+    pub(super) fn take_ended(&mut self) -> bool {
+        std::mem::take(&mut self.ended)
+    }
+
     /// Takes the next bytes; tells whether these are too many frames.
     pub(super) fn are_too_many(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
             bytes = bytes.get(skipped..).unwrap_or_default();
+            if skipped > 0 {
+                self.note_end();
+            }
             while self.skip == 0
                 && let Some((byte, rest)) = bytes.split_first()
             {
@@ -52,6 +85,7 @@ impl Frames {
                 self.take(*byte);
             }
         }
+        self.unfinished = self.open || self.have > 0 || (self.skip > 0 && self.kind() != DATA);
         if self.idle <= H2_IDLE_FRAMES {
             return false;
         }
@@ -69,11 +103,25 @@ impl Frames {
         if self.have < HEADER {
             return;
         }
-        let [high, middle, low, kind, ..] = self.header;
+        let [high, middle, low, kind, flags, ..] = self.header;
         (self.have, self.skip) = (0, usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low));
         // The library bounds heads and their continuations; data counts when it is none.
         let asks = matches!(kind, HEADERS | CONTINUATION) || (kind == DATA && self.skip > 0);
         self.idle += usize::from(!asks);
+        if matches!(kind, HEADERS | CONTINUATION) {
+            self.open = flags & END_HEADERS == 0;
+        }
+        self.note_end();
+    }
+
+    fn kind(&self) -> u8 {
+        let [_, _, _, kind, ..] = self.header;
+        kind
+    }
+
+    /// Perhaps the last byte of a frame was taken.
+    fn note_end(&mut self) {
+        self.ended |= self.skip == 0 && !self.open;
     }
 }
 
@@ -105,6 +153,38 @@ mod tests {
         for (kind, length) in [(DATA, 1), (HEADERS, 9), (CONTINUATION, 9)] {
             assert!(pass(&frame(kind, length), 1000) > 2 * H2_IDLE_FRAMES, "{kind}");
         }
+    }
+
+    /// In whatever pieces: what has begun and not ended is known, and a body is nothing of that.
+    #[tokio::test(start_paused = true)]
+    async fn what_has_begun_and_not_ended_is_known() {
+        let flagged = |kind, flags, length| {
+            let mut bytes = frame(kind, length);
+            bytes[4] = flags;
+            bytes
+        };
+        let mut frames = Frames::default();
+        assert!(!frames.is_unfinished(), "nothing has begun");
+        let mut take = |bytes: &[u8]| {
+            for byte in bytes {
+                assert!(!frames.are_too_many(std::slice::from_ref(byte)));
+            }
+            (frames.is_unfinished(), frames.take_ended())
+        };
+        assert_eq!(take(&[0; PREFACE - 1]), (true, false));
+        assert_eq!(take(&[0]), (false, true));
+        for kind in [HEADERS, 4, 6, 200] {
+            let whole = flagged(kind, END_HEADERS, 5);
+            assert_eq!(take(&whole[..1]), (true, false), "{kind}");
+            assert_eq!(take(&whole[1..13]), (true, false), "{kind}");
+            assert_eq!(take(&whole[13..]), (false, true), "{kind}");
+        }
+        assert_eq!(take(&flagged(HEADERS, 1, 5)), (true, false));
+        assert_eq!(take(&flagged(CONTINUATION, 0, 5)), (true, false));
+        assert_eq!(take(&flagged(CONTINUATION, END_HEADERS, 0)), (false, true));
+        let data = frame(DATA, 5);
+        assert_eq!(take(&data[..HEADER + 1]), (false, false));
+        assert_eq!(take(&data[HEADER + 1..]), (false, true));
     }
 
     #[tokio::test(start_paused = true)]

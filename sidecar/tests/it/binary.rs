@@ -50,6 +50,20 @@ fn all_faults_are_told_at_once() {
     }
 }
 
+/// Ten minutes are taken, and a longer delay is a typing error.
+#[test]
+fn a_drain_delay_has_an_end() {
+    for (delay, is_taken) in [("10m", true), ("600000ms", true), ("600001ms", false), ("11m", false), ("1h", false)] {
+        let mut command = sidecar();
+        command.args(["--snapshot", "s", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--cert", "c"]);
+        let output = command.args(["--key", "k", "--workers", "0", "--drain-delay", delay]).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains("--workers: `0`"), "{text}");
+        let told = format!("--drain-delay: `{delay}`: not a whole number with one of ms, s, m, h, at most 10m");
+        assert_eq!(text.contains(&told), !is_taken, "{text}");
+    }
+}
+
 /// The binary at work, with files of its own; it ends whatever becomes of the test.
 pub(super) struct Process {
     pub(super) child: std::process::Child,

@@ -206,6 +206,64 @@ async fn slow_handshakes_and_heads_are_closed_without_an_answer() {
     assert_eq!(app.seen().len(), 1);
 }
 
+/// A frame (RFC 9113, section 4.1) of stream 1, or of the connection.
+fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let stream = u8::from(kind != SETTINGS);
+    [&[0, 0, u8::try_from(payload.len()).unwrap(), kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+const SETTINGS: u8 = 4;
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// POST https://a/open/a (RFC 7541: indexed fields, and two literals without indexing).
+const FIELDS: &[u8] = b"\x83\x87\x01\x01a\x04\x07/open/a";
+
+/// However it stands still or trickles: what has begun over HTTP/2 ends within the time of a head, and a body may take longer.
+#[tokio::test]
+async fn slow_heads_over_http2_are_closed_without_an_answer() {
+    let app = App::start().await;
+    let proxy = Fixture::with_limits(TlsMode::Mutual, app.address, Limits { head: SHORT, ..patient() });
+    let begun = [PREFACE, &frame(SETTINGS, 0, b"")].concat();
+    let (headers, ends_headers) = (frame(1, 0, FIELDS), frame(1, 4, FIELDS));
+    for slow in [
+        PREFACE[..9].to_vec(),
+        [&begun, &ends_headers[..1]].concat(),
+        [&begun, &ends_headers[..12]].concat(),
+        [&begun, &headers[..]].concat(),
+        [&begun, &headers[..], &frame(9, 0, b"")].concat(),
+        [&begun, &frame(6, 0, &[0; 8])[..12]].concat(),
+    ] {
+        let mut stream = proxy.client().connect(Some(b"h2")).await.unwrap();
+        stream.write_all(&slow).await.unwrap();
+        read_all(&mut stream).await;
+    }
+    // A byte at a time, each long before the time is over.
+    let (mut reading, mut writing) = tokio::io::split(proxy.client().connect(Some(b"h2")).await.unwrap());
+    writing.write_all(&begun).await.unwrap();
+    let trickling = tokio::spawn(async move {
+        let endless = frame(1, 0, &[0; 200]);
+        for byte in endless {
+            if writing.write_all(&[byte]).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(SHORT / 5).await;
+        }
+    });
+    let start = Instant::now();
+    read_all(&mut reading).await;
+    assert!(start.elapsed() < SHORT * 20, "{:?}", start.elapsed());
+    trickling.abort();
+    assert_eq!(app.seen().len(), 0);
+
+    let mut stream = proxy.client().connect(Some(b"h2")).await.unwrap();
+    let body = frame(0, 1, b"body");
+    stream.write_all(&[&begun, &ends_headers[..], &body[..11]].concat()).await.unwrap();
+    tokio::time::sleep(SHORT * 3).await;
+    assert_eq!(app.seen().len(), 0, "the body has not ended");
+    stream.write_all(&body[11..]).await.unwrap();
+    eventually("a body may stand still for longer than a head", || async { app.seen().len() == 1 }).await;
+    assert_eq!(app.last().body, "body");
+}
+
 /// hyper has the beginning of this head before it is waited for.
 #[tokio::test]
 async fn a_head_that_came_with_the_body_before_it_has_no_more_time() {

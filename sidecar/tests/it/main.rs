@@ -7,6 +7,7 @@
 mod attacks;
 mod binary;
 mod bounds;
+mod capacity;
 mod capture;
 mod decisions;
 mod drain;

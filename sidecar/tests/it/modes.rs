@@ -1,9 +1,9 @@
 //! What the modes of a policy change at the socket: TLS or not, Audit, limits, browsers.
 
-use crate::support::{App, Fixture, body, read_all};
+use crate::support::{App, Ca, Client, Fixture, body, read_all};
 use bytes::Bytes;
 use http::Request;
-use policy::wire::{Body, Cors, Mode, TlsMode};
+use policy::wire::{Body, ClientCa, Cors, Mode, TlsMode};
 use serde_json::Value;
 use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
@@ -244,13 +244,59 @@ async fn idle_connections_that_the_policy_would_no_longer_take_end_soon() {
         assert!(!matches!(quiet.await, Ok(Err(_))), "it stays");
     }
     // Another CA of the same name: nobody vouches for these any more.
-    let other = crate::support::Ca::new("cluster");
+    let other = Ca::new("cluster");
     let stays = crate::support::snapshot(&body(TlsMode::Mutual), &proxy.signer.jwks());
     proxy.state.apply(&stays, std::slice::from_ref(&other.certificate)).unwrap();
     let start = tokio::time::Instant::now();
     read_all(&mut known).await;
     read_all(&mut known_h2).await;
     assert!(start.elapsed() < SOON + MARGIN, "{:?}", start.elapsed());
+}
+
+/// Nobody asks anything: who is on the new list is cut off by itself, and another caller of the same CA is not.
+#[tokio::test]
+async fn a_connection_whose_certificate_a_new_list_revokes_ends_soon() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Mutual, app.address);
+    let partner = Ca::new("partner");
+    let encode = |der: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+    let with_list = |list: &[u8]| {
+        with(TlsMode::Mutual, |body| {
+            body.tls.client_cas.push(ClientCa {
+                name: "partner".into(),
+                built_in: false,
+                certificates: vec![encode(&partner.certificate)],
+                crls: vec![encode(list)],
+            });
+        })
+    };
+    let (revoked, good) = (partner.client("web/web"), partner.client("web/other"));
+    proxy.apply(&with_list(&partner.revocation_list(&[])));
+    let client = |identity| Client::new(proxy.running.address, &proxy.ca.certificate, Some(identity));
+    let list = partner.revocation_list(&[&revoked]);
+    let (revoked, good) = (client(&revoked), client(&good));
+    let mut lost = Vec::new();
+    for protocol in [&b"http/1.1"[..], b"h2"] {
+        lost.push(revoked.connect(Some(protocol)).await.unwrap());
+    }
+    let keep = String::from_utf8_lossy(GET).replace("connection: close\r\n", "");
+    let mut stays = good.connect(Some(b"http/1.1")).await.unwrap();
+    for stream in [&mut lost[0], &mut stays] {
+        stream.write_all(keep.as_bytes()).await.unwrap();
+        let mut head = [0; 12];
+        tokio::io::AsyncReadExt::read_exact(stream, &mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+    }
+    proxy.apply(&with_list(&list));
+    let start = tokio::time::Instant::now();
+    for stream in &mut lost {
+        read_all(stream).await;
+    }
+    assert!(start.elapsed() < SOON + MARGIN, "{:?}", start.elapsed());
+    assert!(!revoked.connects().await, "nor does it come again");
+    stays.write_all(GET).await.unwrap();
+    assert_eq!(read_all(&mut stays).await.matches("HTTP/1.1 200").count(), 1);
+    assert_eq!(app.seen().len(), 3);
 }
 
 /// What decisions.md leaves a connection that has to go.

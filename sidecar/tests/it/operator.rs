@@ -242,7 +242,7 @@ async fn only_the_rules_of_the_policy_that_rules_the_port_are_retained() {
         body.policy.uid = uid.to_owned();
         body
     };
-    let retain = |uid: &str| format!(r#"{{"type":"retain","port":3000,"policies":["other","{uid}"]}}"#);
+    let retain = |uid: &str| format!(r#"{{"type":"retain","port":3000,"policies":["other","{uid}"]}}"#) + "\n";
     let rest = pod.lines().split_off(2);
     let with = |line: String| {
         let mut lines = vec![keys_line(&pod.signer.jwks()), line];

@@ -171,3 +171,31 @@ async fn who_waits_for_an_answer_is_told() {
         assert_eq!(String::from_utf8_lossy(&head), "HTTP/1.1 401");
     }
 }
+
+/// The answer to a plaintext caller goes on while the policy begins to ask for TLS and a certificate.
+#[tokio::test]
+async fn a_stream_of_events_in_plaintext_ends_when_tls_becomes_a_duty() {
+    for every in [Duration::from_millis(50), Duration::from_secs(3600)] {
+        let app = events(every).await;
+        let proxy = Fixture::start(TlsMode::Permissive, app.address);
+        let mut plain = tokio::net::TcpStream::connect(proxy.running.address).await.unwrap();
+        let mut known = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
+        let head = b"GET /open/x HTTP/1.1\r\nhost: orders.test\r\n\r\n";
+        plain.write_all(head).await.unwrap();
+        known.write_all(head).await.unwrap();
+        let mut start = [0; 12];
+        for read in [plain.read_exact(&mut start).await, known.read_exact(&mut start).await] {
+            assert_eq!(read.unwrap(), start.len());
+        }
+        proxy.apply(&body(TlsMode::Mutual));
+        let start = Instant::now();
+        let rest = read_all(&mut plain).await;
+        assert!(start.elapsed() < END + Duration::from_secs(2), "{:?}", start.elapsed());
+        assert!(rest.contains("data: 1") && !rest.ends_with("\r\n0\r\n\r\n"), "its caller sees that it is cut off");
+        // What has arrived meanwhile is read until nothing is left: this one is still open.
+        let mut chunk = vec![0; 64 * 1024];
+        while let Ok(read) = tokio::time::timeout(Duration::from_millis(20), known.read(&mut chunk)).await {
+            assert!(read.unwrap() > 0, "a certificate is all that is asked for");
+        }
+    }
+}

@@ -141,3 +141,33 @@ async fn a_tunnel_ends_when_it_would_no_longer_be_opened() {
     let _ = stream.read_to_end(&mut rest).await;
     assert_eq!(rest, [0x88, 2, 0x03, 0xf0], "a close frame that says 1008");
 }
+
+/// Nobody may speak plaintext any more, and the application's other half learns it too.
+#[tokio::test]
+async fn a_tunnel_in_plaintext_ends_when_tls_becomes_a_duty() {
+    let app = app(SWITCHING, Arc::default()).await;
+    let proxy = Fixture::start(TlsMode::Permissive, app.address);
+    let mut plain = tokio::net::TcpStream::connect(proxy.running.address).await.unwrap();
+    plain.write_all(format!("GET /open/ws HTTP/1.1\r\nhost: a\r\n{OPENING}\r\n").as_bytes()).await.unwrap();
+    let mut known = open(&proxy, "/open/ws", OPENING).await;
+    for stream in [&mut plain as &mut dyn Stream, &mut known] {
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"first") {
+            answer.push(stream.read_u8().await.unwrap());
+        }
+    }
+    proxy.apply(&body(TlsMode::Mutual));
+    let start = tokio::time::Instant::now();
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(20), plain.read_to_end(&mut rest)).await.expect("it ends");
+    assert_eq!(rest, [0x88, 2, 0x03, 0xf0], "a close frame that says 1008");
+    // Five seconds (decisions.md), and two for a machine that is busy with other tests.
+    assert!(start.elapsed() < Duration::from_secs(7), "{:?}", start.elapsed());
+    known.write_all(b"\x81\x02on").await.unwrap();
+    let mut echoed = [0; 4];
+    known.read_exact(&mut echoed).await.unwrap();
+    assert_eq!(&echoed, b"\x81\x02on", "a certificate is all that is asked for");
+}
+
+trait Stream: tokio::io::AsyncRead + Unpin {}
+impl<T: tokio::io::AsyncRead + Unpin> Stream for T {}

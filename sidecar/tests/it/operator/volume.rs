@@ -122,6 +122,10 @@ async fn damaged_files_open_nothing() {
         if sidecar.certificate.is_there() {
             for port in [3000, 9090] {
                 let client = pod.client(&sidecar, port);
+                // Where the damage is in a signature, callers refuse the certificate that is shown, or are refused with theirs.
+                if !client.connects().await {
+                    continue;
+                }
                 let orders = client.get("/orders/7", &[]).await.status.as_u16();
                 assert!([401, 403, 503].contains(&orders), "{number}: {orders}");
                 let other = client.get("/other", &[]).await.status.as_u16();

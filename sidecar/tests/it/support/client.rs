@@ -96,7 +96,7 @@ impl Client {
     /// Whether both ends take each other: in TLS 1.3 a client learns with the first answer that its certificate is refused.
     pub(crate) async fn connects(&self) -> bool {
         let Ok(mut stream) = self.connect(Some(b"http/1.1")).await else { return false };
-        stream.write_all(b"HEAD /open/a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.is_ok()
+        stream.write_all(b"HEAD /nowhere HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.is_ok()
             && stream.read(&mut [0; 1]).await.is_ok_and(|count| count == 1)
     }
 

@@ -1,0 +1,147 @@
+//! An API server in trouble: it stands before the real one, and answers some requests with a fault instead.
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use anyhow::Context;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use kube::Client;
+use kube::client::Body;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// Of so many watches one is answered that its place in the history is gone.
+const GONE: u64 = 3;
+/// Of so many requests one is put off, and one fails.
+const BUSY: u64 = 7;
+const BROKEN: u64 = 5;
+
+/// A way to the API server, until it is dropped.
+#[derive(Debug)]
+pub struct Faulty {
+    /// Where it answers, without TLS.
+    pub address: SocketAddr,
+    state: Arc<State>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_well: AtomicBool,
+    requests: AtomicU64,
+    watches: AtomicU64,
+    faults: AtomicU64,
+}
+
+type Answer = Response<UnsyncBoxBody<Bytes, kube::Error>>;
+
+impl Faulty {
+    /// Begins. Whoever asks here is, to the real one, who `client` is.
+    ///
+    /// # Errors
+    /// Where nothing can be listened on.
+    pub async fn start(client: Client) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen")?;
+        let address = listener.local_addr().context("no address")?;
+        let state = Arc::<State>::default();
+        let task = tokio::spawn(serve(listener, client, Arc::clone(&state)));
+        Ok(Self { address, state, task })
+    }
+
+    /// From now on every answer is the real one's.
+    pub fn is_well(&self) {
+        self.state.is_well.store(true, Ordering::Relaxed);
+    }
+
+    /// Faults that were answered until now.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.state.faults.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Faulty {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl State {
+    fn fault(&self, request: &Request<Incoming>) -> Option<Answer> {
+        if self.is_well.load(Ordering::Relaxed) {
+            return None;
+        }
+        let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        let count = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        if is_watch && (self.watches.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(GONE) {
+            return Some(self.answer(StatusCode::GONE, "Expired"));
+        }
+        match count {
+            count if count.is_multiple_of(BUSY) => Some(self.answer(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests")),
+            count if count.is_multiple_of(BROKEN) => {
+                Some(self.answer(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"))
+            }
+            _ => None,
+        }
+    }
+
+    fn answer(&self, status: StatusCode, reason: &str) -> Answer {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+        failure(status, reason)
+    }
+}
+
+fn failure(status: StatusCode, reason: &str) -> Answer {
+    let told = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "a fault of the test", "reason": reason, "code": status.as_u16(),
+    });
+    let body = Full::from(told.to_string()).map_err(|never| match never {}).boxed_unsync();
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    answer.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        answer.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
+    }
+    answer
+}
+
+async fn serve(listener: TcpListener, client: Client, state: Arc<State>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let (client, state) = (client.clone(), Arc::clone(&state));
+        let answer = move |request: Request<Incoming>| {
+            let (client, state) = (client.clone(), Arc::clone(&state));
+            async move {
+                let answer = match state.fault(&request) {
+                    Some(fault) => fault,
+                    None => forward(&client, request).await,
+                };
+                Ok::<_, Infallible>(answer)
+            }
+        };
+        let mut serving = http1::Builder::new();
+        let connection = serving.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service_fn(answer));
+        tokio::spawn(connection);
+    }
+}
+
+async fn forward(client: &Client, request: Request<Incoming>) -> Answer {
+    let (mut head, body) = request.into_parts();
+    let Ok(body) = body.collect().await else { return failure(StatusCode::BAD_REQUEST, "BadRequest") };
+    // The client adds its own.
+    head.headers.remove("authorization");
+    head.headers.remove("host");
+    head.uri = head.uri.path_and_query().and_then(|path| path.as_str().parse().ok()).unwrap_or_default();
+    let answer = client.send(Request::from_parts(head, Body::from(body.to_bytes()))).await;
+    answer
+        .map_or_else(|_| failure(StatusCode::BAD_GATEWAY, "InternalError"), |answer| answer.map(BodyExt::boxed_unsync))
+}

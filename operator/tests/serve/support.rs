@@ -37,7 +37,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The Secret of the CA, in memory.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Option<BTreeMap<String, Vec<u8>>>>>);
+struct Memory(Arc<Mutex<Option<Entries>>>);
+
+/// The entries of a Secret.
+type Entries = BTreeMap<String, Vec<u8>>;
 
 impl Store for Memory {
     async fn load(&self) -> Result<Option<Stored>, StoreError> {

@@ -29,6 +29,9 @@ pub struct Limits {
     pub stalled: Duration,
     /// A stream lives so long after its pod was not there any more: a relist may miss a pod for a moment.
     pub gone: Duration,
+    /// Over how long sidecars are told of a change of the CA: 10,000 of them then ask for 330 certificates a second, a part of
+    /// what one core signs. A CA is told 30 days before it is needed.
+    pub renew_spread: Duration,
     /// How long the outcome of a TokenReview counts: a deleted pod's token opens nothing after that.
     pub review_cache: Duration,
     /// For one TokenReview; waiting for a place included.
@@ -69,6 +72,7 @@ impl Default for Limits {
             stream: Duration::from_hours(24),
             stalled: Duration::from_secs(30),
             gone: Duration::from_secs(30),
+            renew_spread: Duration::from_secs(30),
             review_cache: Duration::from_secs(10),
             review: Duration::from_secs(10),
             reviews: 32,

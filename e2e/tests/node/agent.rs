@@ -44,7 +44,7 @@ async fn jobs_end_and_init_containers_have_the_network() -> anyhow::Result<()> {
         job["apiVersion"] = json!("batch/v1");
         job["spec"] = json!({"template": template, "backoffLimit": 0});
         scene.apply(&job).await?;
-        scene.kubectl(&["wait", "--for=condition=Complete", "job/job", "--timeout=90s"]).await.map(drop)
+        scene.kubectl(&["wait", "--for=condition=Complete", "job/job", "--timeout=120s"]).await.map(drop)
     })
     .await
 }
@@ -67,7 +67,7 @@ async fn replicas_of_a_stateful_set_are_called_by_name() -> anyhow::Result<()> {
         scene.apply(&service).await?;
         scene.apply(&set).await?;
         scene.policy("users", "users", json!({"tls": {"mode": "Mutual"}, "rules": crate::first::rules()})).await?;
-        scene.kubectl(&["rollout", "status", "statefulset/users", "--timeout=90s"]).await?;
+        scene.kubectl(&["rollout", "status", "statefulset/users", "--timeout=120s"]).await?;
         scene.enforced("users").await?;
         let caller = scene.caller().await?;
         for replica in 0..2 {

@@ -156,7 +156,7 @@ async fn a_hook_on_a_protected_port_is_refused_with_the_cure() -> anyhow::Result
             let rules = json!([{"path": "/nothing", "allow": "Authenticated"}]);
             scene.policy(name, "probed", json!({"port": port, "tls": {"mode": "Mutual"}, "rules": rules})).await?;
         }
-        scene.kubectl(&["wait", "--for=condition=Ready", "pod/hooked", "--timeout=90s"]).await?;
+        scene.kubectl(&["wait", "--for=condition=Ready", "pod/hooked", "--timeout=120s"]).await?;
         let address = scene.pod("probed", "{.status.podIP}").await?;
         let (status, _) = request(&format!("{address}:3000"), Method::GET, "/open", String::new()).await?;
         ensure!(status == 200, "a port that is not protected is as before: {status}");

@@ -19,9 +19,9 @@ use crate::caller::{Caller, request};
 use crate::manifests::workload;
 
 /// Pods on a loaded machine: what takes seconds on a free one.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// The same for kubectl.
-const TIMEOUT: &str = "--timeout=90s";
+const TIMEOUT: &str = "--timeout=120s";
 /// The issuer of all tokens.
 const ISSUER: &str = "https://login.example.com";
 

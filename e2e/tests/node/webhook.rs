@@ -92,7 +92,7 @@ async fn a_restart_of_the_node_does_not_deadlock() -> anyhow::Result<()> {
 
         let cluster = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/cluster");
         run(cluster, &["restart-node"]).await?;
-        operator(&["rollout", "status", "deployment/doorward-operator", "--timeout=90s"]).await?;
+        operator(&["rollout", "status", "deployment/doorward-operator", "--timeout=120s"]).await?;
         scene.rolled_out("users").await?;
         scene.enforced("users").await?;
         let caller = scene.caller().await?;

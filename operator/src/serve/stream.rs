@@ -20,6 +20,7 @@ use policy::wire::{FORMAT, STREAM_TYPE};
 use sent::Sent;
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
@@ -55,6 +56,11 @@ struct Stream {
     /// When a stream whose pod is not there any more ends.
     gone: Option<Instant>,
     grace: std::time::Duration,
+    /// Who vouches: it comes to a sidecar with its certificate alone, so a change asks for another one.
+    bundles: watch::Receiver<Option<Arc<str>>>,
+    /// When the sidecar is told of that.
+    renews: Option<Instant>,
+    renew_spread: std::time::Duration,
     stopping: watch::Receiver<Stage>,
     counted: Counted,
 }
@@ -75,7 +81,7 @@ impl Drop for Counted {
 
 impl Stream {
     fn new(shared: &Shared, identity: &Identity, ports: Vec<u16>, place: Place<PodId>) -> Self {
-        let Limits { ping: every, stream, gone: grace, .. } = shared.parts.limits;
+        let Limits { ping: every, stream, gone: grace, renew_spread, .. } = shared.parts.limits;
         let now = Instant::now();
         let mut ping = interval_at(now + every, every);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -89,6 +95,9 @@ impl Stream {
             ends: now + remaining(identity.expires).min(stream),
             gone: None,
             grace,
+            bundles: shared.parts.authority.bundles(),
+            renews: None,
+            renew_spread,
             stopping: shared.stage.subscribe(),
             // A peer that goes drops the stream wherever it is.
             counted: Counted { metrics, reason: "peer", _place: place },
@@ -105,12 +114,7 @@ impl Stream {
                 self.counted.metrics.messages.inc();
                 return Some(line);
             }
-            let gone = async {
-                match self.gone {
-                    Some(at) => sleep_until(at).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let (gone, renews) = (at(self.gone), at(self.renews));
             let reason = tokio::select! {
                 biased;
                 () = reaches(&mut self.stopping, Stage::Stopping) => "stop",
@@ -123,6 +127,16 @@ impl Stream {
                     }
                     Err(_) => "stop",
                 },
+                // The authority lives as long as the server.
+                Ok(()) = self.bundles.changed() => {
+                    self.renews = self.renews.or_else(|| Some(Instant::now() + share(self.renew_spread)));
+                    continue;
+                }
+                () = renews => {
+                    self.renews = None;
+                    self.lines.push_back(sent::RENEW);
+                    continue;
+                }
                 _ = self.ping.tick() => {
                     self.lines.push_back(sent::PING);
                     continue;
@@ -142,6 +156,21 @@ impl Stream {
         };
         self.sent.differences(&desired, &mut self.lines);
     }
+}
+
+/// That moment; never where there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A part of a time, another one each time: all sidecars hear of a new CA at once, and are not to come at once.
+fn share(whole: std::time::Duration) -> std::time::Duration {
+    // Each is keyed anew; this needs to be spread, not secret.
+    let number = RandomState::new().hash_one(()) % 1024;
+    whole.mul_f64(number as f64 / 1024.0)
 }
 
 /// Until a token ends.

@@ -106,3 +106,13 @@ async fn a_server_that_stops_ends_its_streams_and_takes_nothing_new() {
     assert!(tokio::net::TcpStream::connect(site.address).await.is_err());
     site.metric(r#"doorward_operator_stream_ends_total{reason="stop"} 1"#).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_vouches_changed_and_everybody_fetches_it() {
+    let site = site_with(|limits| limits.renew_spread = Duration::from_millis(10)).await;
+    site.publish(&[(pod(1), desired(1))]);
+    let mut lines = site.stream(&site.token(&pod(1)), "formats=1&ports=8080").await;
+    assert_eq!(types(&lines.take(3).await), ["keys", "ruleset", "synced"]);
+    site.announce();
+    assert_eq!(types(&lines.take(1).await), ["renew"]);
+}

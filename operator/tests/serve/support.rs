@@ -17,6 +17,7 @@ use operator::limits::Limits;
 use operator::metrics::Metrics;
 use operator::serve::{ReviewError, Reviewer, Running, Server, ServerParts};
 use policy::wire::{Message, UnknownKey};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
@@ -35,8 +36,8 @@ use tokio_rustls::client::TlsStream;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The Secret of the CA, in memory.
-#[derive(Default)]
-struct Memory(Mutex<Option<BTreeMap<String, Vec<u8>>>>);
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Option<BTreeMap<String, Vec<u8>>>>>);
 
 impl Store for Memory {
     async fn load(&self) -> Result<Option<Stored>, StoreError> {
@@ -78,7 +79,8 @@ pub(crate) struct Site {
     pub(crate) asked: Arc<Mutex<Vec<(PodId, UnknownKey)>>>,
     pub(crate) running: Option<Running>,
     pub(crate) address: SocketAddr,
-    _leads: watch::Sender<bool>,
+    secret: Memory,
+    leads: watch::Sender<bool>,
 }
 
 pub(crate) async fn site() -> Site {
@@ -87,8 +89,8 @@ pub(crate) async fn site() -> Site {
 
 pub(crate) async fn site_with(change: impl FnOnce(&mut Limits)) -> Site {
     let authority = Authority::new(ca::service_names("doorward-operator", "doorward-system").to_vec());
-    let leads = watch::Sender::new(true);
-    tokio::spawn(ca::run(Memory::default(), ca::Source::BuiltIn, Arc::clone(&authority), leads.subscribe()));
+    let (leads, secret) = (watch::Sender::new(true), Memory::default());
+    tokio::spawn(ca::run(secret.clone(), ca::Source::BuiltIn, Arc::clone(&authority), leads.subscribe()));
     authority.bundles().wait_for(Option::is_some).await.unwrap();
     let (hub, tokens, metrics) = (Arc::<Hub>::default(), Arc::<Tokens>::default(), Metrics::new());
     let asked: Arc<Mutex<Vec<(PodId, UnknownKey)>>> = Arc::default();
@@ -107,7 +109,7 @@ pub(crate) async fn site_with(change: impl FnOnce(&mut Limits)) -> Site {
     };
     let running = Server::start(([127, 0, 0, 1], 0).into(), parts).unwrap();
     let address = running.address();
-    Site { hub, tokens, authority, metrics, asked, running: Some(running), address, _leads: leads }
+    Site { hub, tokens, authority, metrics, asked, running: Some(running), address, secret, leads }
 }
 
 /// The pod of a number.
@@ -196,6 +198,23 @@ impl Site {
     }
 
     /// Makes this what the pods should run.
+    /// Tells of a next CA, as another replica does.
+    pub(crate) fn announce(&self) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let next = params.self_signed(&key).unwrap().pem();
+        let since = Timestamp::now().to_string();
+        let mut data = self.secret.0.lock().unwrap();
+        for (name, text) in [("next.crt", next), ("next.key", key.serialize_pem()), ("next.since", since)] {
+            data.as_mut().unwrap().insert(name.to_owned(), text.into_bytes());
+        }
+        drop(data);
+        // A change of leadership is a reason to look at once.
+        self.leads.send_modify(|leads| *leads = !*leads);
+    }
+
     pub(crate) fn publish(&self, pods: &[(PodId, Desired)]) {
         self.hub.publish(&pods.iter().map(|(pod, desired)| (pod.clone(), Arc::new(desired.clone()))).collect());
     }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 /// Nothing to say; the operator is there.
 pub(super) const PING: Bytes = Bytes::from_static(b"{\"type\":\"ping\"}\n");
 const SYNCED: Bytes = Bytes::from_static(b"{\"type\":\"synced\"}\n");
-const RENEW: Bytes = Bytes::from_static(b"{\"type\":\"renew\"}\n");
+/// The certificate, or who vouches for others, is to be fetched anew.
+pub(super) const RENEW: Bytes = Bytes::from_static(b"{\"type\":\"renew\"}\n");
 
 /// What one stream has sent. Messages are shared with all other streams; here are only references.
 #[derive(Debug)]

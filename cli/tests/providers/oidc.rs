@@ -35,7 +35,7 @@ impl Provider {
             folder.display()
         );
         // Another test's socket may have the port for a moment: tried again, and never waited for without end.
-        (0..3).find_map(|_| Self::attempt(scene, &folder, port, delay)).expect("the provider does not start")
+        (0..3).find_map(|_| Self::attempt(scene, &folder, port, delay)).unwrap()
     }
 
     fn attempt(scene: &Scene, folder: &Path, port: u16, delay: Duration) -> Option<Self> {

@@ -1,7 +1,10 @@
 //! oidc-provider, a certified implementation in Node (`e2e/apps/provider`).
 
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -31,6 +34,11 @@ impl Provider {
             "oidc-provider is not installed: run `make test`, or `npm ci` in {}",
             folder.display()
         );
+        // Another test's socket may have the port for a moment: tried again, and never waited for without end.
+        (0..3).find_map(|_| Self::attempt(scene, &folder, port, delay)).unwrap()
+    }
+
+    fn attempt(scene: &Scene, folder: &Path, port: u16, delay: Duration) -> Option<Self> {
         let mut process = Command::new("node")
             .arg("index.js")
             .current_dir(folder)
@@ -43,10 +51,20 @@ impl Provider {
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let told = lines.map_while(Result::ok).find_map(|line| serde_json::from_str::<Value>(&line).ok());
-        let issuer = told.unwrap()["issuer"].as_str().unwrap().to_owned();
+        let (heard, told) = mpsc::channel();
+        thread::spawn(move || {
+            let line = lines.map_while(Result::ok).find_map(|line| serde_json::from_str::<Value>(&line).ok());
+            // Whoever waited may have given up.
+            let _ = heard.send(line);
+        });
+        let Ok(Some(line)) = told.recv_timeout(PATIENCE) else {
+            process.kill().unwrap();
+            process.wait().unwrap();
+            return None;
+        };
+        let issuer = line["issuer"].as_str().unwrap().to_owned();
         let port = issuer.rsplit(':').next().unwrap().parse().unwrap();
-        Self { process, issuer, port }
+        Some(Self { process, issuer, port })
     }
 
     /// An RFC 9068 access token for the scope.

@@ -35,12 +35,12 @@ use tokio_rustls::client::TlsStream;
 /// For what has to happen soon.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a Secret holds.
+type Data = BTreeMap<String, Vec<u8>>;
+
 /// The Secret of the CA, in memory.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Option<Entries>>>);
-
-/// The entries of a Secret.
-type Entries = BTreeMap<String, Vec<u8>>;
+struct Memory(Arc<Mutex<Option<Data>>>);
 
 impl Store for Memory {
     async fn load(&self) -> Result<Option<Stored>, StoreError> {

@@ -27,6 +27,7 @@ use serde_json::Value;
 
 pub use annotations::{INJECTION_LABEL, PREFIX};
 pub use capture::Capture;
+pub use names::SIDECAR;
 pub use refusal::{Code, Refusal};
 pub use settings::{Resources, SIDECAR_USER, Settings};
 
@@ -41,6 +42,12 @@ pub struct NamespaceFacts {
     pub name: String,
     /// The labels.
     pub labels: BTreeMap<String, String>,
+}
+
+/// The annotation that lists the protected ports of a pod.
+#[must_use]
+pub fn ports_annotation() -> String {
+    format!("{PREFIX}{}", annotations::PORTS)
 }
 
 /// A pod that can start.

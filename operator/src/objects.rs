@@ -9,13 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::hub::PodId;
-
-/// Annotations by which pods speak to us begin with it.
-pub const PREFIX: &str = "doorward.dev/";
-/// The annotation that lists the protected ports of a pod.
-pub const PORTS_ANNOTATION: &str = "doorward.dev/ports";
-/// The name of the sidecar's container in a pod.
-pub const SIDECAR_CONTAINER: &str = "doorward";
+use crate::inject;
 
 /// Namespace and name of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -162,9 +156,9 @@ impl Pod {
     pub fn prune(object: ReceivedPod) -> (Key, Self) {
         let Object { metadata, spec, status, .. } = object;
         let key = Key::of(&metadata);
-        let injected = spec.init_containers.iter().any(|container| container.name == SIDECAR_CONTAINER);
+        let injected = spec.init_containers.iter().any(|container| container.name == inject::SIDECAR);
         let native = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
-        let own = spec.init_containers.iter().filter(native).filter(|container| container.name != SIDECAR_CONTAINER);
+        let own = spec.init_containers.iter().filter(native).filter(|container| container.name != inject::SIDECAR);
         let ports = spec.containers.iter().chain(own).flat_map(|container| &container.ports);
         let tcp = ports.filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"));
         let phase = status.as_ref().and_then(|status| status.phase.as_deref());
@@ -179,7 +173,7 @@ impl Pod {
             protected: metadata
                 .annotations
                 .as_ref()
-                .and_then(|all| all.get(PORTS_ANNOTATION))
+                .and_then(|all| all.get(&inject::ports_annotation()))
                 .map(|text| text.as_str().into()),
             injected,
             ended: metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")),

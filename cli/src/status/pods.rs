@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crds::{ApiAuthPolicy, ApiAuthPolicyStatus, IntOrString};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::ResourceExt;
-use operator::objects::SIDECAR_CONTAINER;
+use operator::inject::SIDECAR;
 use policy::wire::{ENV_PORTS, ProtectedPort};
 use serde::Serialize;
 
@@ -81,13 +81,18 @@ fn state(pod: &Pod, name: &str, injected: bool, status: &ApiAuthPolicyStatus) ->
         status.replicas.iter().any(|replica| names(replica).iter().any(|one| one == name))
     };
     let all = status.pods.is_some_and(|pods| pods.selected == pods.enforced);
-    match () {
-        () if matches!(phase, Some("Succeeded" | "Failed")) => State::Ended,
-        () if !injected => State::NotInjected,
-        () if listed(&|replica| &replica.outdated) => State::Outdated,
-        () if listed(&|replica| &replica.not_captured) => State::NotCaptured,
-        () if all => State::Enforced,
-        () => State::Unknown,
+    if matches!(phase, Some("Succeeded" | "Failed")) {
+        State::Ended
+    } else if !injected {
+        State::NotInjected
+    } else if listed(&|replica| &replica.outdated) {
+        State::Outdated
+    } else if listed(&|replica| &replica.not_captured) {
+        State::NotCaptured
+    } else if all {
+        State::Enforced
+    } else {
+        State::Unknown
     }
 }
 
@@ -101,7 +106,7 @@ fn only(ports: &[u16]) -> Option<u16> {
 /// The ports that its sidecar stands before; none where it has no sidecar.
 fn protected(pod: &Pod) -> Option<Vec<u16>> {
     let containers = pod.spec.as_ref()?.init_containers.as_ref()?;
-    let sidecar = containers.iter().find(|container| container.name == SIDECAR_CONTAINER)?;
+    let sidecar = containers.iter().find(|container| container.name == SIDECAR)?;
     let written = sidecar.env.iter().flatten().find(|variable| variable.name == ENV_PORTS);
     let ports =
         written.and_then(|variable| serde_json::from_str::<Vec<ProtectedPort>>(variable.value.as_deref()?).ok());
@@ -113,7 +118,7 @@ fn declared(pod: &Pod) -> Vec<(Option<String>, u16)> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let native = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
     let sidecars = spec.init_containers.iter().flatten().filter(native);
-    let own = sidecars.filter(|container| container.name != SIDECAR_CONTAINER);
+    let own = sidecars.filter(|container| container.name != SIDECAR);
     let ports = spec.containers.iter().chain(own).flat_map(|container| container.ports.iter().flatten());
     let tcp = ports.filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"));
     tcp.filter_map(|port| Some((port.name.clone(), u16::try_from(port.container_port).ok()?))).collect()

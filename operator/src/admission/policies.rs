@@ -1,6 +1,5 @@
 //! Policies that are made or changed: compiled as the operator will, and refused with everything that is found.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,12 +35,11 @@ pub(super) struct References {
 
 impl References {
     pub(super) async fn look_up(review: &Review, lookup: &impl Lookup) -> Self {
-        let mut names = BTreeSet::new();
-        collect(&review.object, &mut names);
+        let names = compile::config_maps_of(&review.object);
         let mut references = Self { incomplete: names.len() > MAX_LOOKUPS, ..Self::default() };
         // Collected, for a stream over the closure itself could not be sent between threads.
         let each: Vec<_> =
-            names.into_iter().take(MAX_LOOKUPS).map(|name| lookup.config_map(&review.namespace, name)).collect();
+            names.iter().take(MAX_LOOKUPS).map(|name| lookup.config_map(&review.namespace, name)).collect();
         let mut answers = futures_util::stream::iter(each).buffer_unordered(LOOKUPS_AT_ONCE);
         let all = async {
             while let Some(answer) = answers.next().await {
@@ -55,18 +53,6 @@ impl References {
         let in_time = tokio::time::timeout(LOOKUP_TIME, all).await;
         references.incomplete |= in_time.is_err();
         references
-    }
-}
-
-/// The names under every `configMapName`.
-fn collect<'policy>(value: &'policy Value, names: &mut BTreeSet<&'policy str>) {
-    match value {
-        Value::Object(fields) => {
-            names.extend(fields.get("configMapName").and_then(Value::as_str));
-            fields.values().for_each(|value| collect(value, names));
-        }
-        Value::Array(entries) => entries.iter().for_each(|entry| collect(entry, names)),
-        _ => {}
     }
 }
 

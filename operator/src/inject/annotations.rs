@@ -16,7 +16,7 @@ pub const PREFIX: &str = "doorward.dev/";
 pub const INJECTION_LABEL: &str = "doorward.dev/injection";
 
 const INJECT: &str = "inject";
-const PORTS: &str = "ports";
+pub(super) const PORTS: &str = "ports";
 const CAPTURE: &str = "capture";
 const TLS_SECRET: &str = "tls-secret";
 const CLIENT_CERTIFICATE: &str = "client-certificate";

@@ -3,7 +3,7 @@
 /// The container that sets up the redirect.
 pub(super) const CAPTURE: &str = "doorward-capture";
 /// The sidecar.
-pub(super) const SIDECAR: &str = "doorward";
+pub const SIDECAR: &str = "doorward";
 /// The agent for callers.
 pub(super) const AGENT: &str = "doorward-agent";
 

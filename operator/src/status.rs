@@ -2,6 +2,7 @@
 
 mod conditions;
 mod cover;
+mod settle;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -16,9 +16,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
-use super::{AllKeysSeen, of_leader, of_replica};
+use super::{AllKeysSeen, of_leader, of_replica, settle};
 use crate::compiler::{Outcome, PolicyOutcome};
-use crate::hub::{Hub, PodId, Seen};
+use crate::hub::Hub;
 use crate::lease::Group;
 use crate::limits::{API_TIMEOUT, SETTLE, STATUS_INTERVAL, STATUS_REPAIR, STATUS_WRITES};
 use crate::objects::Key;
@@ -136,6 +136,7 @@ impl Writer {
         let group = self.parts.group.borrow_and_update().clone();
         let seen = self.parts.hub.seen();
         let now = Instant::now();
+        let settling = now.duration_since(self.started) < SETTLE;
         self.missing.retain(|name, _| !group.replicas.contains(name));
         self.written.retain(|key, written| outcome.policies.get(key).is_some_and(|policy| policy.uid == written.uid));
         let mut writes = Vec::new();
@@ -144,14 +145,9 @@ impl Writer {
             let written = self.written.entry(key.clone()).or_default();
             written.uid.clone_from(&policy.uid);
             let own = of_replica(&self.parts.name, policy, &seen);
-            let settling = now.duration_since(self.started) < SETTLE
-                && observed.observed_generation == Some(policy.generation)
-                && !all_there(policy, &seen);
-            if settling {
-                continue;
-            }
-            let listed = observed.replicas.contains(&own);
-            if is_due(written.replica.as_ref(), &own, listed, now) {
+            let listed = observed.replicas.iter().find(|entry| entry.name == own.name);
+            let early = settling && settle::loses(&own, listed);
+            if !early && is_due(written.replica.as_ref(), &own, listed == Some(&own), now) {
                 writes.push(Write::Replica(key.clone(), Arc::clone(policy), own.clone()));
             }
             if !group.leads() {
@@ -163,7 +159,8 @@ impl Writer {
             let before = written.leader.as_ref().map_or(&observed, |(status, _)| status);
             let status = of_leader(policy, &replicas, &keys, before, Timestamp::now());
             let same = ApiAuthPolicyStatus { replicas: Vec::new(), ..observed.clone() } == status;
-            if is_due(written.leader.as_ref(), &status, same, now) {
+            let early = settling && settle::falls(&status, before);
+            if !early && is_due(written.leader.as_ref(), &status, same, now) {
                 let changed = turned(&status.conditions, &before.conditions);
                 writes.push(Write::Leader(key.clone(), Arc::clone(policy), Box::new(status), changed));
             }
@@ -242,7 +239,7 @@ impl Writer {
             ..ObjectReference::default()
         };
         for condition in changed {
-            let good = (condition.status == "True") != (condition.type_ == "Conflicted");
+            let good = settle::is_good(condition);
             let event = Event {
                 type_: if good { EventType::Normal } else { EventType::Warning },
                 reason: condition.reason.clone(),
@@ -270,12 +267,6 @@ fn is_due<T: PartialEq>(written: Option<&(T, Instant)>, wanted: &T, is_seen: boo
         Some((_, at)) => !is_seen && now.duration_since(*at) > STATUS_REPAIR,
         None => !is_seen,
     }
-}
-
-/// Whether every pod that has a sidecar has told this replica what it runs.
-fn all_there(policy: &PolicyOutcome, seen: &BTreeMap<PodId, Seen>) -> bool {
-    let reported = |pod: &PodId| seen.get(pod).is_some_and(|seen| seen.report.is_some());
-    policy.pods.iter().filter(|pod| pod.injected).all(|pod| reported(&pod.id))
 }
 
 /// The entries that count, and the names of those that are to be removed. One of a replica that has just gone counts until

@@ -35,10 +35,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// An application to protect instead of the sample API
-    #[arg(long, value_name = "ADDR", conflicts_with = "check")]
+    #[arg(long, value_name = "ADDR", conflicts_with = "check", value_parser = sidecar::settings::address)]
     upstream: Option<SocketAddr>,
     /// Where the proxy listens; 127.0.0.1:8443, or any free port, without it
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = sidecar::settings::address)]
     listen: Option<SocketAddr>,
 }
 

@@ -1,5 +1,7 @@
 //! The files of `-f`: policies and the ConfigMaps that they refer to.
 
+mod twins;
+
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
@@ -61,14 +63,21 @@ pub fn load(files: &[PathBuf], settings: &Settings) -> anyhow::Result<Loaded> {
     }
     let mut config_maps = ConfigMaps::default();
     let others: Vec<Document> = documents.into_iter().filter(|document| !config_maps.add(&document.value)).collect();
+    let mut names = twins::Names::default();
     for document in others {
         let kind = document.value.get("kind").and_then(serde_json::Value::as_str);
         // A misspelt kind of our own must not be skipped as somebody else's.
         let ours = document.value.get("apiVersion").and_then(serde_json::Value::as_str).is_some_and(is_of_our_group);
         if ours || kind.is_none_or(|kind| kind == "ApiAuthPolicy") {
             let (compiled, found) = compile::compile(&document, &config_maps, settings);
-            loaded.policies.extend(compiled);
             loaded.diagnostics.extend(found);
+            if let Some(twice) = names.add(&document) {
+                loaded.diagnostics.push(twice);
+                continue;
+            }
+            let twin = compiled.as_ref().and_then(|policy| twins::same_pods(&loaded.policies, policy, &document));
+            loaded.diagnostics.extend(twin);
+            loaded.policies.extend(compiled);
         } else {
             let object = document.object().map_or_else(|| "object".to_owned(), |object| object.to_string());
             loaded.skipped.push(format!("{object} in {}", document.file));

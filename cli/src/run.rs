@@ -35,10 +35,10 @@ pub struct Args {
     #[arg(short, long = "file", value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Where the application listens
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = sidecar::settings::address)]
     upstream: SocketAddr,
     /// Where the proxy listens
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8443", value_parser = sidecar::settings::address)]
     listen: SocketAddr,
     /// The server's certificate chain in PEM; a throw-away one for localhost without it
     #[arg(long, value_name = "FILE", requires = "key")]

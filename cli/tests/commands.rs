@@ -106,6 +106,39 @@ fn check_names_file_line_field_and_cure() {
 }
 
 #[test]
+fn check_tells_of_policies_that_get_in_each_others_way() {
+    let workspace = Workspace::new();
+    let check = |second: &str| {
+        workspace.write("two.yaml", &format!("{POLICY}---\n{second}"));
+        let output = workspace.run(&["check", "two.yaml", "keys.yaml"]);
+        (output.status.code(), stdout(&output))
+    };
+    let (code, text) = check(POLICY);
+    let twice =
+        "two.yaml:20:18: error[duplicate_name]: metadata.name: `shop/orders` stands twice, first in two.yaml:3; ";
+    assert!(code == Some(1) && text.contains(twice), "{text}");
+    let other = POLICY.replace("name: orders,", "name: others,");
+    let (code, text) = check(&other);
+    let warned = "two.yaml:22:13: warning[same_port]: spec.selector: `orders` selects the same pods on the same port";
+    assert!(code == Some(0) && text.contains(warned), "{text}");
+    for apart in [("port: 3000", "port: 3001"), ("app: orders", "app: others"), ("namespace: shop", "namespace: shop2")]
+    {
+        let (code, text) =
+            check(&other.replace(apart.0, apart.1).replace("keys: {configMapName: login, key: jwks.json}", ""));
+        assert!(code == Some(0) && !text.contains("same_port"), "{apart:?}: {text}");
+    }
+}
+
+#[test]
+fn check_reads_what_kubectl_prints() {
+    let workspace = Workspace::new();
+    let items = POLICY.replace('\n', "\n  ");
+    workspace.write("list.yaml", &format!("apiVersion: v1\nkind: List\nitems:\n- {}\n", items.trim_end()));
+    let output = workspace.run(&["check", "list.yaml", "keys.yaml"]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "shop/orders: accepted, 2 rules\n"));
+}
+
+#[test]
 fn explain_answers_a_line_for_a_line() {
     let workspace = Workspace::new();
     let token = stdout(&workspace.run(&[
@@ -158,6 +191,26 @@ fn explain_answers_a_line_for_a_line() {
         (&answers[2]["status"], &answers[2]["detail"], &answers[2]["policy"]),
         (&json!(400), &json!("dot_segment"), &Value::Null)
     );
+}
+
+#[test]
+fn an_empty_line_gets_its_answer_too() {
+    let workspace = Workspace::new();
+    let request = "{\"method\":\"GET\",\"target\":\"/health\",\"headers\":[[\"host\",\"a\"]]}";
+    let explain = ["explain", "-f", "policy.yaml", "-f", "keys.yaml", "--requests", "-"];
+    let output = workspace.run_with_input(&explain, &format!("{request}\n\n{request}\n"));
+    let answers: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((output.status.code(), answers.len(), &answers[1]["line"]), (Some(2), 3, &json!(2)), "{answers:?}");
+}
+
+#[test]
+fn an_address_that_is_none_is_told_with_what_to_write() {
+    let workspace = Workspace::new();
+    for command in [&["run", "-f", "policy.yaml", "-f", "keys.yaml"][..], &["demo"]] {
+        let output = workspace.run(&[command, &["--upstream", "localhost:3000"]].concat());
+        let told = stderr(&output);
+        assert!(output.status.code() == Some(2) && told.contains("write `127.0.0.1:3000`"), "{told}");
+    }
 }
 
 #[test]
@@ -224,6 +277,10 @@ fn a_failing_test_shows_what_came_and_why() {
     workspace.write("good.yaml", &tests("{deny: insufficient_scope}"));
     let good = workspace.run(&["test", "good.yaml"]);
     assert_eq!((good.status.code(), stdout(&good).as_str()), (Some(0), "1 passed, 0 failed\n"), "{}", stderr(&good));
+    workspace.write("good.yaml", &tests("deny"));
+    assert_eq!(workspace.run(&["test", "good.yaml"]).status.code(), Some(0), "a word is enough");
+    workspace.write("bad.yaml", &tests("allow"));
+    assert_eq!(workspace.run(&["test", "bad.yaml"]).status.code(), Some(1));
     workspace.write("bad.yaml", &tests("{allow: {headers: {x-user: alice}}}"));
     let bad = workspace.run(&["test", "bad.yaml"]);
     assert_eq!(bad.status.code(), Some(1));
@@ -238,6 +295,9 @@ fn a_failing_test_shows_what_came_and_why() {
     for (text, wanted) in [
         ("policies: [policy.yaml]\ntests: []\n", "holds no tests"),
         ("policies: [policy.yaml]\ntests: [{name: a, request: {method: GET, target: /}}]\n", "missing field `expect`"),
+        (&tests("permit"), "unknown variant `permit`, expected one of `allow`, `deny`, `own`"),
+        (&tests("{deny: {codes: x}}"), "unknown field `codes`, expected one of `code`"),
+        (&tests("[allow]"), "expected `allow`, `deny`, `own`, or one of them with what it must have"),
         (
             &(tests("{deny: x}") + "- {name: a reader, request: {method: GET, target: /}, expect: {deny: x}}\n"),
             "name of another one",

@@ -159,8 +159,10 @@ codes! {
     BadFormat = "bad_format",
     /// A value is none of those that are known.
     NotOneOf = "not_one_of",
-    /// Two entries of a list have the same name.
+    /// Two entries of a list, or two objects, have the same name.
     DuplicateName = "duplicate_name",
+    /// Another policy selects the same pods on the same port.
+    SamePort = "same_port",
     /// Fields stand together that exclude each other, or none of those stands of which one must.
     WrongCombination = "wrong_combination",
     /// The selector selects every pod.

@@ -1,5 +1,7 @@
 //! Files of policies and ConfigMaps: read once, into JSON and the place of every field.
 
+mod cure;
+mod list;
 mod places;
 mod reader;
 mod scalar;
@@ -48,10 +50,11 @@ impl Document {
     }
 }
 
-/// Reads the objects of a YAML or JSON text; empty documents are skipped.
+/// Reads the objects of a YAML or JSON text, those in a `List` too; empty documents are skipped.
 ///
 /// # Errors
 /// All faults that could be found: what does not follow the syntax ends the search.
 pub fn read(file: &str, text: &str) -> Result<Vec<Document>, Vec<Diagnostic>> {
-    reader::read(&Arc::from(file), text)
+    let documents = reader::read(&Arc::from(file), text)?;
+    Ok(documents.into_iter().flat_map(list::objects).collect())
 }

@@ -133,6 +133,36 @@ fn what_is_not_yaml_ends_the_reading() {
 }
 
 #[test]
+fn what_is_not_yaml_is_told_with_a_cure() {
+    for (text, place, cure) in [
+        ("a: {path: /users/{id}, b: c}\n", "1:18", "put a path with `{…}` in quotes"),
+        ("a: [/users/{id}]\n", "1:12", "put a path with `{…}` in quotes"),
+        ("a: {b: c\nd: e\n", "2:2", "end the `{` above with `}`"),
+        ("a: {b: c\n", "1:4", "end it with `}`"),
+        ("a: [b\n", "1:4", "end it with `]`"),
+        ("a: \"b\n", "1:4", "end the text with the quote"),
+        ("a:\n  b: c\n d: e\n", "3:2", "the same indentation"),
+        ("a: {id}/x\nb: c\n", "1:8", "stands in quotes"),
+        ("a:\n\tb: c\n", "2:2", "not with tabs"),
+        ("a: b: c\n", "1:5", "put a text that holds `: ` in quotes"),
+        ("a: @b\n", "1:4", "begins with a special character"),
+    ] {
+        let faults = faults(text);
+        let start = format!("policy.yaml:{place}: error[yaml_syntax]: ");
+        assert!(faults.len() == 1 && faults[0].starts_with(&start) && faults[0].contains(cure), "{text}: {faults:?}");
+    }
+}
+
+#[test]
+fn the_items_of_a_list_stand_alone_with_their_places() {
+    let text = "apiVersion: v1\nkind: List\nitems:\n- {kind: A, x: 1}\n- kind: B\n  x: 2\n---\nkind: C\nitems: [1]\n";
+    let documents = source::read("policy.yaml", text).unwrap();
+    let kinds: Vec<_> = documents.iter().map(|document| document.value["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["A", "B", "C"]);
+    assert_eq!(documents[1].places.value("/x").map(|place| (place.line, place.column)), Some((6, 6)));
+}
+
+#[test]
 fn size_and_depth_are_bounded() {
     let deep = |levels: usize| format!("a: {}{}", "[".repeat(levels), "]".repeat(levels));
     let blocks: String = (0..100).map(|level| format!("{}a:\n", " ".repeat(level))).collect();

@@ -1,6 +1,9 @@
 //! What one proxy is started with.
 
+mod address;
 pub mod environment;
+
+pub use address::address;
 
 use crate::access_log::AccessLog;
 use crate::captured::Capture;

@@ -12,7 +12,7 @@ use crate::body::{BodyFault, Download, Progress, Upload};
 use crate::guard::Patience;
 use crate::limits::{H1_BUFFER, Limits};
 use crate::metrics::Counters;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -176,6 +176,8 @@ fn arrived(
     let (mut head, body) = response.into_parts();
     let lease = Some(lease(&head.headers));
     response::strip(&mut head.headers);
+    // Each hop has a version of its own (RFC 9110, section 6.2): an application that answers in HTTP/1.0 ends its own connection only.
+    head.version = Version::HTTP_11;
     let (progress, patience) = (Rc::clone(progress), Patience::default());
     let mut download = Box::new(Download { body, lease, progress, patience, ends_in_trailers: false });
     download.return_when_read();

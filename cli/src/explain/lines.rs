@@ -41,9 +41,6 @@ pub fn answer_lines(
         if line.len() > MAX_LINE && !line.ends_with(b"\n") {
             input.skip_until(b'\n').context("cannot read the requests")?;
         }
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
         match answer(judge, &line) {
             Ok(mut answer) => {
                 if redact {
@@ -67,6 +64,7 @@ pub fn answer_lines(
 
 fn answer(judge: &Judge, line: &[u8]) -> anyhow::Result<super::Answer> {
     anyhow::ensure!(line.len() <= MAX_LINE, "a line is longer than {MAX_LINE} bytes");
+    anyhow::ensure!(!line.trim_ascii().is_empty(), "the line is empty, not a request");
     let request: Request = serde_json::from_slice(line).context("not a request")?;
     judge.answer(&request)
 }

@@ -1,14 +1,17 @@
 //! What a test expects, and how an answer differs from it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Case;
 use crate::explain::Answer;
 
-/// The expected decision.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+/// The expected decision: a word, or what else it must have.
+#[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Expect {
     /// The request passes.
@@ -28,7 +31,7 @@ pub struct Own {
 }
 
 /// A refusal, in short or in full.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum DenyText {
     /// `code` or `code/detail`.
@@ -67,6 +70,74 @@ pub struct Deny {
     pub challenge: Option<String>,
     /// Whether it is let pass all the same.
     pub audit: Option<bool>,
+}
+
+impl<'de> Deserialize<'de> for Expect {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// The decision by its name.
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Named {
+            Allow(Allow),
+            Deny(DenyText),
+            Own(Own),
+        }
+
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Expect;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "`allow`, `deny`, `own`, or one of them with what it must have, such as `{deny: token_missing}`",
+                )
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<Expect, E> {
+                match word {
+                    "allow" => Ok(Expect::Allow(Allow::default())),
+                    "deny" => Ok(Expect::Deny(DenyText::Full(Deny::default()))),
+                    "own" => Ok(Expect::Own(Own::default())),
+                    _ => Err(E::unknown_variant(word, &["allow", "deny", "own"])),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Expect, A::Error> {
+                Ok(match Named::deserialize(MapAccessDeserializer::new(map))? {
+                    Named::Allow(allow) => Expect::Allow(allow),
+                    Named::Deny(deny) => Expect::Deny(deny),
+                    Named::Own(own) => Expect::Own(own),
+                })
+            }
+        }
+
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for DenyText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = DenyText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a code, `code/detail`, or fields such as `{code: token_missing, status: 401}`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<DenyText, E> {
+                Ok(DenyText::Short(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<DenyText, A::Error> {
+                Deny::deserialize(MapAccessDeserializer::new(map)).map(DenyText::Full)
+            }
+        }
+
+        deserializer.deserialize_any(Reader)
+    }
 }
 
 impl DenyText {

@@ -69,6 +69,15 @@ impl Places {
         self.descend(pointer)?.plain.as_deref()
     }
 
+    /// The places of a list's entries, taken out of here.
+    pub(super) fn take_entries(&mut self, field: &str) -> Vec<Self> {
+        let Children::Fields(fields) = &mut self.children else { return Vec::new() };
+        match fields.get_mut(field).map(|list| std::mem::take(&mut list.children)) {
+            Some(Children::Entries(entries)) => entries,
+            _ => Vec::new(),
+        }
+    }
+
     fn descend(&self, pointer: &str) -> Option<&Self> {
         pointer.split('/').skip(1).try_fold(self, |node, segment| node.child(segment))
     }

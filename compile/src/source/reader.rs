@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use serde_saphyr::granit_parser::{self, Event, Marker, Parser, ScalarStyle, ScanError, StrInput};
 
 use super::places::{Children, Place, Places};
-use super::{Document, MAX_FILE, scalar};
+use super::{Document, MAX_FILE, cure::cure, scalar};
 use crate::diagnostic::{Code, Diagnostic, escape, field_path, quoted};
 
 /// Several times as deep as the deepest field of a policy, with room for what other objects in the file hold. It bounds
@@ -33,6 +33,7 @@ pub(super) fn read(file: &Arc<str>, text: &str) -> Result<Vec<Document>, Vec<Dia
     };
     let mut reader = Reader {
         events: Parser::new_from_str_with_options(text, options),
+        text,
         file: file.clone(),
         pointer: String::new(),
         nodes: 0,
@@ -46,6 +47,7 @@ pub(super) fn read(file: &Arc<str>, text: &str) -> Result<Vec<Document>, Vec<Dia
 
 struct Reader<'text> {
     events: Parser<'text, StrInput<'text>>,
+    text: &'text str,
     file: Arc<str>,
     /// Where in the document we are, as a JSON Pointer.
     pointer: String,
@@ -191,7 +193,10 @@ impl<'text> Reader<'text> {
             granit_parser::ErrorKind::RecursionLimitExceeded => Code::YamlLimit,
             _ => Code::YamlSyntax,
         };
-        self.stop(code, place(error.marker()), error.info())
+        let place = place(error.marker());
+        let line = self.text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
+        self.fault(code, place, error.info(), cure(error.kind(), line));
+        Stop
     }
 }
 

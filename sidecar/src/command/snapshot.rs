@@ -7,6 +7,7 @@ use sidecar::source::file;
 use sidecar::tls::certificates_in;
 use sidecar::{AccessLog, DrainTimes, Limits, ServerCertificate, Settings, State, settings};
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -94,9 +95,9 @@ pub(crate) fn run(snapshot: PathBuf, arguments: Arguments) -> Result<(), Fault> 
 /// come later.)
 fn read(snapshot: PathBuf, arguments: Arguments, faults: &mut Vec<String>) -> Option<Plan> {
     let access_log = arguments.access_log();
-    let listen = parsed("--listen", &arguments.listen, faults);
-    let upstream = parsed("--upstream", &arguments.upstream?, faults);
-    let admin = arguments.admin.map(|text| parsed("--admin", &text, faults));
+    let listen = address("--listen", &arguments.listen, faults);
+    let upstream = address("--upstream", &arguments.upstream?, faults);
+    let admin = arguments.admin.map(|text| address("--admin", &text, faults));
     let workers =
         arguments.workers.map_or_else(|| Some(settings::default_workers()), |text| worker_count(&text, faults));
     let certificate = noted("--cert, --key", ServerCertificate::from_files(&arguments.cert?, &arguments.key?), faults);
@@ -117,6 +118,10 @@ fn read(snapshot: PathBuf, arguments: Arguments, faults: &mut Vec<String>) -> Op
 
 fn parsed<T: FromStr<Err: Display>>(flag: &str, text: &str, faults: &mut Vec<String>) -> Option<T> {
     text.parse().map_err(|error| faults.push(format!("{flag}: `{text}`: {error}"))).ok()
+}
+
+fn address(flag: &str, text: &str, faults: &mut Vec<String>) -> Option<SocketAddr> {
+    settings::address(text).map_err(|told| faults.push(format!("{flag}: `{text}`: {told}"))).ok()
 }
 
 fn worker_count(text: &str, faults: &mut Vec<String>) -> Option<usize> {

@@ -48,6 +48,22 @@ async fn status(
 }
 
 #[tokio::test]
+async fn an_application_of_an_older_version_ends_its_own_connection_only() {
+    let app = RawApp::start(|_, mut stream| async move {
+        while head(&mut stream).await.is_some() {
+            stream.write_all(b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    })
+    .await;
+    let proxy = Fixture::start(TlsMode::Mutual, app.address);
+    let twice = b"GET /open/a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2);
+    let closing = b"GET /open/a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let answers = proxy.client().raw(&[&twice[..], closing].concat()).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 3, "{answers}");
+}
+
+#[tokio::test]
 async fn a_connection_serves_many_requests() {
     let app = App::start().await;
     let proxy = Fixture::start(TlsMode::Mutual, app.address);

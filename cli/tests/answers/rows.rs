@@ -3,7 +3,9 @@
 //! The gRPC rows send no body: `curl` 7.88 waits for ever where it is answered in a head alone while it sends. The calls
 //! that need one are in the proxy's own tests, as is every status of gRPC by its code.
 
-use super::scene::Proxy::{self, Express, Invalid, Keyless, Renewed, Resets, Silent, Unconfigured, Unreachable};
+use super::scene::Proxy::{
+    self, Express, Invalid, Keyless, Renewed, Resets, Silent, Tightened, Unconfigured, Unreachable,
+};
 
 pub(crate) struct Row {
     pub(crate) name: &'static str,
@@ -40,6 +42,9 @@ const INVALID: Option<&str> = Some(
 );
 const SCOPE: Option<&str> = Some(
     r#"Bearer realm="users", error="insufficient_scope", scope="admin", resource_metadata="https://users.example/.well-known/oauth-protected-resource""#,
+);
+const ANY_SCOPE: Option<&str> = Some(
+    r#"Bearer realm="users", error="insufficient_scope", scope="read write", resource_metadata="https://users.example/.well-known/oauth-protected-resource""#,
 );
 const LOGIN: Option<&str> = Some(
     r#"Bearer realm="users", error="insufficient_user_authentication", max_age="900", resource_metadata="https://users.example/.well-known/oauth-protected-resource""#,
@@ -197,10 +202,22 @@ pub(crate) const ROWS: &[Row] = &[
     // Requirements.
     row("certificate_missing", Express, &["/certificate"], Problem("403", "certificate_missing", None)),
     row(
+        "certificate_missing, on a connection that was let in before",
+        Tightened,
+        &["first:/public/x", "/public/x"],
+        Problem("403", "certificate_missing/tls_mode", None),
+    ),
+    row(
         "insufficient_scope",
         Express,
         &["-H", "Authorization: Bearer {alice}", "/admin"],
         Problem("403", "insufficient_scope", SCOPE),
+    ),
+    row(
+        "insufficient_scope, one of several",
+        Express,
+        &["-H", "Authorization: Bearer {alice}", "/any"],
+        Problem("403", "insufficient_scope", ANY_SCOPE),
     ),
     row(
         "issuer A on a rule of issuer B",

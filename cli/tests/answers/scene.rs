@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -44,6 +44,7 @@ spec:
   - {path: /users, allow: Authenticated}
   - {path: "/users/{id}", require: {issuers: [a], pathParams: {id: subject}}}
   - {path: /admin, require: {issuers: [a], scopes: [admin]}}
+  - {path: /any, require: {issuers: [a], scopes: [read], anyScope: [write, admin]}}
   - {path: /clients, require: {issuers: [a], clients: [web]}}
   - {path: /callers, require: {callers: [{serviceAccount: web/web}]}}
   - {path: /bound, require: {issuers: [a], boundToken: Certificate}}
@@ -76,6 +77,8 @@ pub(crate) enum Proxy {
     Keyless,
     /// As the first, and all its revocation lists are in date.
     Renewed,
+    /// From its first request on its policy wants a certificate of everybody.
+    Tightened,
 }
 
 /// What `curl` saw.
@@ -167,6 +170,7 @@ impl Scene {
         };
         let keys = |key: &DevKey| json!({"keys": [key.jwk()]}).to_string();
         write("policy.yaml", POLICY);
+        write("mutual.yaml", &POLICY.replace("mode: Optional", "mode: Mutual"));
         write("login.yaml", &map("login", json!({"a.json": keys(&a), "b.json": keys(&b)})));
         for (name, list) in [("cas.yaml", ended), ("renewed.yaml", current)] {
             let cas = json!({"partner.crt": partner.pem(), "stale.crt": stale_ca, "stale.crl": list});
@@ -187,6 +191,7 @@ impl Scene {
             write(&format!("{name}.pem"), &format!("{}{}", issued.certificate, issued.key));
         }
         let (app, log, port) = express::start();
+        let tighten: Arc<OnceLock<Tighten>> = Arc::default();
         let applications = [
             (Proxy::Express, SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
             (Proxy::Unreachable, SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
@@ -196,12 +201,13 @@ impl Scene {
             (Proxy::Invalid, SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
             (Proxy::Keyless, SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
             (Proxy::Renewed, SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
+            (Proxy::Tightened, tightening(Arc::clone(&tighten))),
         ];
-        let snapshot_with = |cas: &str| {
-            let files: Vec<PathBuf> = ["policy.yaml", "login.yaml", cas].map(|name| folder.path().join(name)).into();
+        let snapshot_of = |policy: &str, cas: &str| {
+            let files: Vec<PathBuf> = [policy, "login.yaml", cas].map(|name| folder.path().join(name)).into();
             cli::snapshot::of(&load_usable(&files, &compile::Settings::default()).unwrap().0).unwrap()
         };
-        let snapshot = snapshot_with("cas.yaml");
+        let snapshot = snapshot_of("policy.yaml", "cas.yaml");
         let proxies = applications.map(|(which, app)| {
             let state = Arc::new(State::new());
             let mut snapshot = snapshot.clone();
@@ -211,7 +217,13 @@ impl Scene {
                 _ => {
                     match which {
                         Proxy::Keyless => snapshot.keys.clear(),
-                        Proxy::Renewed => snapshot = snapshot_with("renewed.yaml"),
+                        Proxy::Renewed => snapshot = snapshot_of("policy.yaml", "renewed.yaml"),
+                        Proxy::Tightened => {
+                            let (state, tightened) = (Arc::clone(&state), snapshot_of("mutual.yaml", "cas.yaml"));
+                            let cluster = [cluster.der()];
+                            let set = tighten.set(Box::new(move || state.apply(&tightened, &cluster).unwrap()));
+                            assert!(set.is_ok(), "there is one such proxy");
+                        }
                         _ => {}
                     }
                     state.apply(&snapshot, &[cluster.der()]).unwrap();
@@ -234,7 +246,8 @@ impl Scene {
     }
 
     /// Calls with these arguments, of which the last is the target. In them `cert:NAME` is a client certificate, `file:NAME` a
-    /// body, `large:` a field that is too large, `many:` too many of them, and `{NAME}` a token.
+    /// body, `large:` a field that is too large, `many:` too many of them, `first:TARGET` a call before on the same connection,
+    /// and `{NAME}` a token.
     pub(crate) fn curl(&self, proxy: Proxy, scheme: &str, arguments: &[&str]) -> Seen {
         let (target, options) = arguments.split_last().unwrap();
         let file = |name: &str| self.folder.path().join(name).display().to_string();
@@ -245,11 +258,14 @@ impl Scene {
         // curl's own limit makes it wait for what it uploads, and not look at what it is told meanwhile.
         command.args(["20", "curl"]);
         command.args(["-sS", "--no-progress-meter", "--path-as-is", "--globoff", "--cacert", &file("server.crt")]);
-        command.args(["-D", &head, "-o", &body]);
+        command.args(["-D", &head]);
         // Where a row does not ask for another.
         command.arg("--http1.1");
+        let port = self.proxies[&proxy].address.port();
+        let url = |target: &str| format!("{scheme}://localhost:{port}{target}");
         for option in options {
             match option.split_once(':') {
+                Some(("first", target)) => command.args(["-o", "/dev/null", &url(target)]),
                 Some(("cert", name)) => command.args(["--cert", &file(&format!("{name}.pem"))]),
                 Some(("file", name)) => command.arg(format!("@{}", file(name))),
                 Some(("large", _)) => command.arg(format!("x-large: {}", "a".repeat(5000))),
@@ -257,8 +273,7 @@ impl Scene {
                 _ => command.arg(self.with_token(option)),
             };
         }
-        let port = self.proxies[&proxy].address.port();
-        command.arg(format!("{scheme}://localhost:{port}{target}"));
+        command.args(["-o", &body, &url(target)]);
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // Held open: what is uploaded from it does not end.
         let stdin = child.stdin.take();
@@ -321,6 +336,28 @@ impl Scene {
             _ => self.a.sign(&header, &claims).unwrap(),
         }
     }
+}
+
+/// Makes a policy stricter.
+type Tighten = Box<dyn Fn() + Send + Sync>;
+
+/// An application while whose first answer is made the policy before it gets stricter.
+fn tightening(tighten: Arc<OnceLock<Tighten>>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut head, mut read) = (Vec::new(), [0; 1024]);
+        while !head.ends_with(b"\r\n\r\n") {
+            let count = stream.read(&mut read).unwrap();
+            head.extend_from_slice(&read[..count]);
+        }
+        tighten.get().unwrap()();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+        // Until the proxy ends it.
+        while let Ok(1..) = stream.read(&mut read) {}
+    });
+    address
 }
 
 /// An application that takes a request and breaks off, or never answers.

@@ -64,6 +64,32 @@ async fn an_application_of_an_older_version_ends_its_own_connection_only() {
 }
 
 #[tokio::test]
+async fn a_caller_that_ends_its_side_is_gone_and_the_application_learns_it() {
+    let (arrived, given_up) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let app = {
+        let (arrived, given_up) = (Arc::clone(&arrived), Arc::clone(&given_up));
+        RawApp::start(move |_, mut stream| {
+            let (arrived, given_up) = (Arc::clone(&arrived), Arc::clone(&given_up));
+            async move {
+                head(&mut stream).await.unwrap();
+                arrived.notify_one();
+                assert!(stream.read_u8().await.is_err(), "nothing more comes");
+                given_up.notify_one();
+            }
+        })
+        .await
+    };
+    let proxy = Fixture::start(TlsMode::Mutual, app.address);
+    let mut caller = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
+    caller.write_all(b"GET /open/a HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    arrived.notified().await;
+    caller.shutdown().await.unwrap();
+    // Sooner than the times of the proxy's own would end it.
+    let told = tokio::time::timeout(Duration::from_secs(30), given_up.notified()).await;
+    assert!(told.is_ok(), "the application is not told");
+}
+
+#[tokio::test]
 async fn a_connection_serves_many_requests() {
     let app = App::start().await;
     let proxy = Fixture::start(TlsMode::Mutual, app.address);

@@ -43,6 +43,27 @@ impl CapturedPorts {
 /// What the capture container wrote; none where it cannot be read.
 fn read(folder: &Path) -> Option<Captured> {
     let mut bytes = Vec::new();
-    File::open(folder.join(CAPTURED_FILE)).ok()?.take(CAPTURED_BYTES).read_to_end(&mut bytes).ok()?;
+    File::open(folder.join(CAPTURED_FILE)).ok()?.take(CAPTURED_BYTES + 1).read_to_end(&mut bytes).ok()?;
+    if bytes.len() as u64 > CAPTURED_BYTES {
+        return None;
+    }
     serde_json::from_slice(&bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_that_is_too_large_proves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |spaces: usize| {
+            let text = format!(r#"{{"ports":[3000]}}{}"#, " ".repeat(spaces));
+            std::fs::write(folder.path().join(CAPTURED_FILE), text).unwrap();
+        };
+        write(0);
+        assert_eq!(read(folder.path()).map(|captured| captured.ports), Some(vec![3000]));
+        write(usize::try_from(CAPTURED_BYTES).unwrap());
+        assert_eq!(read(folder.path()).map(|captured| captured.ports), None);
+    }
 }

@@ -15,7 +15,7 @@ use crate::drain;
 use crate::events::Record;
 use crate::executor::LocalExecutor;
 use crate::guard::{Guarded, Length, Phase};
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::listener::Slot;
 use crate::proxy::Worker;
 use arrival::Arrived;
@@ -308,8 +308,9 @@ async fn ends(local: &Rc<drain::Local>, connection: &Connection) {
 async fn serve_h2(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
     let idle = connection.idle;
     let (local, shared) = (Rc::clone(&worker.drain), Rc::clone(&connection));
+    let builder = h2_builder(&worker.limits);
     let service = service_fn(move |request| respond(Rc::clone(&worker), Rc::clone(&shared), request));
-    let mut serving = pin!(h2_builder().serve_connection(io, service));
+    let mut serving = pin!(builder.serve_connection(io, service));
     tokio::select! {
         _ = serving.as_mut() => return,
         () = connection.ending.comes() => {}
@@ -332,7 +333,7 @@ async fn serve_h2(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
     }
 }
 
-fn h2_builder() -> hyper::server::conn::http2::Builder<LocalExecutor> {
+fn h2_builder(limits: &Limits) -> hyper::server::conn::http2::Builder<LocalExecutor> {
     let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
     builder
         .timer(TokioTimer::new())
@@ -346,8 +347,8 @@ fn h2_builder() -> hyper::server::conn::http2::Builder<LocalExecutor> {
         .max_pending_accept_reset_streams(limits::H2_PENDING_RESETS)
         .max_local_error_reset_streams(limits::H2_LOCAL_RESETS)
         .max_send_buf_size(limits::H2_SEND_BUFFER)
-        .keep_alive_interval(limits::H2_PING_INTERVAL)
-        .keep_alive_timeout(limits::H2_PING_TIMEOUT);
+        .keep_alive_interval(limits.ping)
+        .keep_alive_timeout(limits.pong);
     builder
 }
 

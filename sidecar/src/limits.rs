@@ -24,6 +24,10 @@ pub struct Limits {
     /// Without a byte in either direction, between requests, within bodies, in tunnels: the most that
     /// `spec.limits.idleTimeout` may allow.
     pub idle: Duration,
+    /// How often a silent HTTP/2 connection is asked whether it is still there.
+    pub ping: Duration,
+    /// How long it may take to answer that.
+    pub pong: Duration,
     /// For a TCP connection to the application, which is in the same pod: beyond a second it is not coming up.
     pub connect: Duration,
     /// How long a connection to the application is kept for the next request. Node closes idle ones after 5 s; a request
@@ -44,6 +48,8 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             request: Duration::from_hours(1),
             idle: Duration::from_hours(24),
+            ping: Duration::from_secs(60),
+            pong: Duration::from_secs(20),
             connect: Duration::from_secs(2),
             pool_idle: Duration::from_secs(4),
             pool: 256,
@@ -107,10 +113,6 @@ pub const H2_SEND_BUFFER: usize = 64 * 1024;
 pub const H2_IDLE_FRAMES: usize = 1000;
 /// The time in which those are too many: a connection that rests for a day may send its pings.
 pub const H2_IDLE_WINDOW: Duration = Duration::from_secs(60);
-/// How often a silent HTTP/2 connection is asked whether it is still there.
-pub const H2_PING_INTERVAL: Duration = Duration::from_secs(60);
-/// How long it may take to answer that.
-pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Streams of one HTTP/2 connection to the application at once, below what it allows: as for callers.
 pub const H2C_STREAMS: u32 = 100;

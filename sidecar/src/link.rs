@@ -163,3 +163,57 @@ fn client_config(bundle: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{CertificateParams, CertifiedKey, KeyPair};
+    use rustls::ServerConfig;
+    use std::path::Path;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    /// A listener, a link to it, and a certificate that the link believes.
+    async fn scene(folder: &Path) -> (TcpListener, Link, CertifiedKey<KeyPair>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let key = KeyPair::generate().unwrap();
+        let cert = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+        std::fs::write(folder.join("token"), "opaque").unwrap();
+        let address = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let link = Link::new(address, TokenFile::in_folder(folder), &[cert.der().clone()]).unwrap();
+        (listener, link, CertifiedKey { cert, signing_key: key })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operator_that_does_not_speak_tls_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_listener, link, _) = scene(folder.path()).await;
+        let told = link.dial().await.unwrap_err();
+        assert!(matches!(told, LinkError::Slow { within: LINK_CONNECT, .. }), "{told}");
+    }
+
+    #[tokio::test]
+    async fn an_operator_that_does_not_answer_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let (listener, link, certified) = scene(folder.path()).await;
+        let key = rustls_pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certified.cert.der().clone()], key)
+            .unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = TlsAcceptor::from(Arc::new(config)).accept(stream).await.unwrap();
+            // It listens, and never says a word.
+            while let Ok(1..) = stream.read(&mut [0; 1024]).await {}
+        });
+        let mut dialled = link.dial().await.unwrap();
+        tokio::time::pause();
+        let token = link.token().unwrap();
+        let told = link.ask(&mut dialled, (Method::GET, "/v1/config"), &token, Bytes::new()).await.unwrap_err();
+        assert!(matches!(told, LinkError::Slow { within: LINK_ANSWER, .. }), "{told}");
+    }
+}

@@ -48,8 +48,9 @@ impl Token {
 
 fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(TOKEN_FILE).read_to_string(&mut text)?;
-    Ok(text)
+    let read = File::open(path)?.take(TOKEN_FILE + 1).read_to_string(&mut text)?;
+    // Half a token would only be refused, and nobody would know why.
+    if read as u64 > TOKEN_FILE { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(text) }
 }
 
 /// The claim `exp` (RFC 7519, section 4.1.4).
@@ -81,6 +82,13 @@ mod tests {
         let token = file.read().unwrap();
         assert_eq!(token.end, Some(Duration::from_secs(4_000_000_000)));
         assert!(token.header().is_sensitive() && token.header().to_str().unwrap().starts_with("Bearer e30."));
+        let most = usize::try_from(TOKEN_FILE).unwrap();
+        write(&"x".repeat(most));
+        assert!(file.read().is_ok());
+        write(&"x".repeat(most + 1));
+        assert!(
+            matches!(file.read(), Err(LinkError::Token { source, .. }) if source.kind() == io::ErrorKind::FileTooLarge)
+        );
         write("opaque");
         assert_eq!(file.read().unwrap().end, None);
     }

@@ -76,3 +76,24 @@ impl Keys {
         Ok(Self { revision: message.revision.as_str().into(), set: Arc::new(set) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_of_keys_are_bounded_and_what_nothing_needs_gives_way() {
+        let message = |id: usize| {
+            let jwks = r#"{"keys":[{"kid":"k","kty":"EC","crv":"P-256","x":"9IEysKodLvzHZDO_FkIFAO4rJu62S91MOx7gN-MASnA","y":"UDEFPLapVoGauDwXe0xFYcjfPtpEEPE41PmW7WdjWTc"}]}"#;
+            KeysMessage::new(id.to_string(), "https://login.example.com".to_owned(), jwks).unwrap()
+        };
+        let mut shared = Shared::default();
+        for id in 0..KEY_SETS {
+            assert!(shared.replace(&message(id), |_| true).unwrap(), "{id}");
+        }
+        assert!(matches!(shared.replace(&message(KEY_SETS), |_| true), Err(ApplyError::TooManyKeys(_))));
+        assert!(!shared.replace(&message(7), |_| true).unwrap(), "one that is there is no further one");
+        assert!(shared.replace(&message(KEY_SETS), |id| id == "7").unwrap());
+        assert_eq!(shared.keys.len(), 2);
+    }
+}

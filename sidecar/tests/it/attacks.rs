@@ -1,6 +1,7 @@
 //! Callers that hold places or keep the proxy busy without asking for anything.
 
 use crate::binary::Process;
+use crate::support::frames::{END_HEADERS, END_STREAM, GET, POST, PREFACE, frame, head};
 use crate::support::{App, Client, Fixture, RawApp, body, eventually, read_all};
 use policy::wire::TlsMode;
 use sidecar::Limits;
@@ -75,21 +76,6 @@ async fn strangers_that_rest_give_way_and_those_that_work_do_not() {
     assert!(read_all(&mut busy).await.starts_with("HTTP/1.1 200"));
 }
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// A request head for `/open/x` (RFC 7541: static entries, one literal path and authority).
-fn head(method: u8, stream: u32, flags: u8) -> Vec<u8> {
-    frame(1, flags, stream, &[&[method, 0x87, 0x04, 7][..], b"/open/x", &[0x41, 1], b"a"].concat())
-}
-
-const END_HEADERS: u8 = 4;
-const END_STREAM: u8 = 1;
-const GET: u8 = 0x82;
-const POST: u8 = 0x83;
-
 /// Floods of HTTP/2 by their names, as what comes first and what is repeated with a number.
 type Flood = (&'static str, Vec<u8>, fn(u32) -> Vec<u8>);
 
@@ -120,7 +106,7 @@ async fn floods_of_http2_are_cut_off() {
     let mut cut = Vec::new();
     for (name, first, next) in floods {
         let mut stream = proxy.client().connect(Some(b"h2")).await.unwrap();
-        let preface = [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[]), &first].concat();
+        let preface = [PREFACE, &frame(4, 0, 0, &[]), &first].concat();
         stream.write_all(&preface).await.unwrap();
         let (mut reading, mut writing) = tokio::io::split(stream);
         let reader = tokio::spawn(async move { while let Ok(1..) = reading.read(&mut [0; 4096]).await {} });

@@ -13,6 +13,7 @@ mod decisions;
 mod drain;
 mod framing;
 mod grpc;
+mod http2;
 mod hygiene;
 mod modes;
 mod observability;

@@ -3,6 +3,7 @@
 mod app;
 mod client;
 mod fixture;
+pub(crate) mod frames;
 mod h2_app;
 pub(crate) mod namespace;
 pub(crate) mod operator;

@@ -4,6 +4,7 @@ use super::{Pod, only};
 use crate::support::operator::{SYNCED, ruleset_line};
 use crate::support::{Ca, body, eventually};
 use policy::wire::{MAX_SNAPSHOT_BYTES, TlsMode};
+use sidecar::limits::{LINK_BUFFER, LINK_FIELDS};
 use std::time::Duration;
 
 /// Whatever comes, what was in force stays; what is wrong is reported for the port; a good message is taken afterwards.
@@ -120,4 +121,22 @@ async fn without_a_token_nothing_is_asked() {
     std::fs::write(&path, crate::support::token_until(4_000_000_000)).unwrap();
     sidecar.ready().await;
     assert_eq!(pod.operator.opened().len(), 1);
+}
+
+#[tokio::test]
+async fn the_head_of_an_answer_is_bounded() {
+    // hyper looks at the bound after a read, whose buffer may hold twice as much.
+    for (fields, bytes) in [(LINK_FIELDS, 1), (1, 2 * LINK_BUFFER)] {
+        let pod = Pod::new().await;
+        pod.operator.set(&pod.lines());
+        pod.operator.pad(fields, bytes);
+        let sidecar = pod.start();
+        eventually(&format!("it asks again after {fields} fields of {bytes} bytes"), || async {
+            pod.operator.issued() >= 2
+        })
+        .await;
+        assert!(!sidecar.certificate.is_there(), "{fields} fields of {bytes} bytes");
+        pod.operator.pad(LINK_FIELDS / 4, 1024);
+        sidecar.ready().await;
+    }
 }

@@ -45,6 +45,8 @@ struct Inner {
     /// How long certificates last.
     life: Duration,
     issued: usize,
+    /// Fields that every answer has beside the usual ones: their number, and the bytes of each.
+    padding: (usize, usize),
     /// What is answered in place of the usual.
     refuse: Option<(&'static str, StatusCode, usize)>,
 }
@@ -62,6 +64,7 @@ impl Operator {
             reports: Vec::new(),
             life: Duration::from_hours(24),
             issued: 0,
+            padding: (0, 0),
             refuse: None,
         };
         let operator = Self { address, inner: Arc::new(Mutex::new(inner)) };
@@ -80,7 +83,15 @@ impl Operator {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let service = service_fn(move |request| {
                         let serving = serving.clone();
-                        async move { Ok::<_, Infallible>(serving.answer(request).await) }
+                        async move {
+                            let mut response = serving.answer(request).await;
+                            let (fields, bytes) = serving.with(|inner| inner.padding);
+                            for field in 0..fields {
+                                let name = http::HeaderName::try_from(format!("x-{field}")).unwrap();
+                                response.headers_mut().insert(name, "x".repeat(bytes).try_into().unwrap());
+                            }
+                            Ok::<_, Infallible>(response)
+                        }
                     });
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
@@ -115,6 +126,11 @@ impl Operator {
     /// Refuses so many requests to a path.
     pub(crate) fn refuse(&self, path: &'static str, status: u16, times: usize) {
         self.with(|inner| inner.refuse = Some((path, StatusCode::from_u16(status).unwrap(), times)));
+    }
+
+    /// Answers with so many further fields of so many bytes.
+    pub(crate) fn pad(&self, fields: usize, bytes: usize) {
+        self.with(|inner| inner.padding = (fields, bytes));
     }
 
     /// Issues certificates of another CA, and tells of these.

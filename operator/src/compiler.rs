@@ -12,6 +12,7 @@ use std::sync::Arc;
 use ::policy::wire::KeysMessage;
 use compile::Settings;
 use compile::diagnostic::Diagnostic;
+use tokio::time::Instant;
 
 use crate::args::Args;
 use crate::hub::{Desired, Encoded, PodId};
@@ -30,6 +31,8 @@ pub struct Outcome {
     pub desired: BTreeMap<PodId, Arc<Desired>>,
     /// What is to be said of every policy.
     pub policies: BTreeMap<Key, Arc<PolicyOutcome>>,
+    /// When the world is to be compiled again though nothing changed in it: rules wait for their keys, at most until then.
+    pub again: Option<Instant>,
 }
 
 /// What is to be said of one policy.
@@ -121,26 +124,25 @@ impl Compiler {
         world.policies.objects().iter().flat_map(of_policy).collect()
     }
 
-    /// The sources of keys that the rules in force name.
+    /// The sources of keys that the rules in force name, and those that are to be.
     #[must_use]
     pub fn sources(&self) -> BTreeSet<::policy::keys::KeySource> {
-        self.policies
-            .values()
-            .filter_map(policy::Entry::rules)
-            .flat_map(|rules| rules.sources.iter().cloned())
-            .collect()
+        self.policies.values().flat_map(policy::Entry::sources).cloned().collect()
     }
 
-    /// Compiles a world.
-    pub fn run(&mut self, world: &World, fetched: &FetchedKeys) -> Outcome {
+    /// Compiles a world with the keys that were fetched; `tried` are the sources from which they were asked for at least once.
+    pub fn run(&mut self, world: &World, fetched: &FetchedKeys, tried: &BTreeSet<String>, now: Instant) -> Outcome {
         self.policies.retain(|key, _| world.policies.objects().contains_key(key));
+        let mut again = None;
         for (key, object) in world.policies.objects() {
-            self.policies.entry(key.clone()).or_default().update(object, &key.namespace, world, &self.options.compile);
+            let entry = self.policies.entry(key.clone()).or_default();
+            entry.update(object, &key.namespace, world, &self.options.compile, now);
+            again = again.into_iter().chain(entry.settle(tried, now)).min();
         }
         let keys = self.keys(fetched);
         let assigned = assign::assign(world, &self.policies);
         let desired = assigned.desired(world, &self.options, &keys);
-        Outcome { desired, policies: assigned.into_outcomes(world, &self.policies) }
+        Outcome { desired, policies: assigned.into_outcomes(world, &self.policies), again }
     }
 
     /// Every set of keys that the rules in force name, encoded once.

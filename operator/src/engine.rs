@@ -84,6 +84,7 @@ impl Engine {
     pub async fn run(mut self) {
         // One change after a quiet time waits for `GATHER` alone; what many cost stays bounded.
         let mut not_before = Instant::now();
+        let mut again = None;
         loop {
             let mut changed = tokio::select! {
                 change = self.changes.recv() => match change {
@@ -91,6 +92,7 @@ impl Engine {
                     None => return,
                 },
                 () = self.fetcher.changed() => true,
+                () = at(again) => true,
             };
             if !changed {
                 continue;
@@ -100,7 +102,7 @@ impl Engine {
                 changed |= self.take(change);
             }
             let begun = Instant::now();
-            self.compile();
+            again = self.compile();
             let took = begun.elapsed();
             not_before = Instant::now() + (took * GATHER_RATIO).min(GATHER_MOST);
             debug!(micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "compiled");
@@ -129,13 +131,15 @@ impl Engine {
         changed
     }
 
-    fn compile(&mut self) {
+    /// Compiles the world and publishes what came of it. Tells when to do so again though nothing changes.
+    fn compile(&mut self) -> Option<Instant> {
         self.config_maps.want(&Compiler::references(&self.world), &mut self.world);
         if !self.world.is_complete() {
-            return;
+            return None;
         }
         let known = self.fetcher.known();
-        let outcome = self.compiler.run(&self.world, &known.messages);
+        let outcome = self.compiler.run(&self.world, &known.messages, &known.tried, Instant::now());
+        let again = outcome.again;
         self.hub.publish(&outcome.desired);
         self.fetcher.want(self.compiler.sources());
         let mut seen = known.seen;
@@ -149,6 +153,7 @@ impl Engine {
         });
         self.outcomes.send_replace(Arc::new(outcome));
         self.complete.send_replace(true);
+        again
     }
 
     /// How many keys the sets have that are not fetched.
@@ -166,5 +171,13 @@ impl Engine {
         }
         let seen = |count| KeysSeen { keys: count, ..KeysSeen::default() };
         self.counted.iter().map(|(id, (_, count))| (id.clone(), seen(*count))).collect()
+    }
+}
+
+/// Waits until a moment; without one for ever.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

@@ -32,6 +32,8 @@ pub struct Known {
     pub messages: FetchedKeys,
     /// What is to be said of each.
     pub seen: AllKeysSeen,
+    /// The ids of those that were asked for at least once, in vain or not.
+    pub tried: BTreeSet<String>,
 }
 
 impl Fetcher {
@@ -75,6 +77,9 @@ impl Fetcher {
                 error: status.error.as_ref().map(|fault| (fault.code.to_owned(), fault.message.clone())),
             };
             told.seen.insert(id.clone(), seen);
+            if status.attempts > 0 {
+                told.tried.insert(id.clone());
+            }
         }
         told
     }

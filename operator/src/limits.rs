@@ -174,6 +174,10 @@ pub const GATHER_RATIO: u32 = 10;
 /// The longest that changes are gathered for that reason.
 pub const GATHER_MOST: Duration = Duration::from_secs(1);
 
+/// How long rules that name a new source of keys wait for the first answer from there: a provider answers within this, and one that
+/// does not must not hold up what its policy takes away.
+pub const KEYS_FIRST: Duration = Duration::from_secs(2);
+
 /// How often it is looked whether this replica still leads, where nothing tells of a change.
 pub const LEADER_LOOK: Duration = Duration::from_secs(1);
 /// A Lease that did not change for so long is left. Another replica sees the last renewal up to [`LEASE_RENEW`] late, and that

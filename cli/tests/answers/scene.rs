@@ -156,6 +156,20 @@ impl Listing {
     }
 }
 
+/// Who calls, by the name of the file.
+fn clients(cluster: &DevCa, partner: &DevCa, stale: Issued, revoked: Issued) -> [(&'static str, Issued); 6] {
+    let web = names("spiffe://cluster.local/ns/web/sa/web");
+    [
+        ("web", cluster.client(&web).unwrap()),
+        ("other", cluster.client(&names("spiffe://cluster.local/ns/web/sa/other")).unwrap()),
+        // A name that only the cluster's own CA can vouch for.
+        ("partner", partner.client(&web).unwrap()),
+        ("stranger", DevCa::new("stranger").unwrap().client(&web).unwrap()),
+        ("stale", stale),
+        ("revoked", revoked),
+    ]
+}
+
 impl Scene {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -178,16 +192,7 @@ impl Scene {
         }
         write("server.crt", &server_ca.pem());
         write("large", &"a".repeat(1 << 20));
-        let web = names("spiffe://cluster.local/ns/web/sa/web");
-        for (name, issued) in [
-            ("web", cluster.client(&web).unwrap()),
-            ("other", cluster.client(&names("spiffe://cluster.local/ns/web/sa/other")).unwrap()),
-            // A name that only the cluster's own CA can vouch for.
-            ("partner", partner.client(&web).unwrap()),
-            ("stranger", DevCa::new("stranger").unwrap().client(&web).unwrap()),
-            ("stale", stale),
-            ("revoked", revoked),
-        ] {
+        for (name, issued) in clients(&cluster, &partner, stale, revoked) {
             write(&format!("{name}.pem"), &format!("{}{}", issued.certificate, issued.key));
         }
         let (app, log, port) = express::start();

@@ -1,6 +1,6 @@
 //! One policy: compiled when it or what it names changed, with its last good rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -12,8 +12,10 @@ use policy::keys::KeySource;
 use policy::wire::{Body, KeysMessage, RulesetMessage};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::hub::Encoded;
+use crate::limits::KEYS_FIRST;
 use crate::objects::{Key, Policy};
 use crate::world::{ConfigMapData, World};
 
@@ -114,6 +116,17 @@ pub(super) struct Entry {
     /// Whether it was compiled at all: what it names may not have been looked at yet.
     pending: bool,
     rules: Option<Arc<Rules>>,
+    /// Rules that take the place of those above once their keys can be there.
+    next: Option<Next>,
+}
+
+/// Rules that name a source of keys from which nothing was tried yet. In force at once they would refuse everybody who shows a
+/// token, until the keys come.
+#[derive(Debug)]
+struct Next {
+    rules: Arc<Rules>,
+    /// Until when they wait at most: a change that takes something away must not wait for a provider that is not there.
+    until: Instant,
 }
 
 #[derive(Debug, PartialEq)]
@@ -125,7 +138,14 @@ struct Source {
 
 impl Entry {
     /// Compiles the policy where it or what it names changed.
-    pub(super) fn update(&mut self, object: &Policy, namespace: &str, world: &World, settings: &Settings) {
+    pub(super) fn update(
+        &mut self,
+        object: &Policy,
+        namespace: &str,
+        world: &World,
+        settings: &Settings,
+        now: Instant,
+    ) {
         let names = compile::config_maps_of(&object.object);
         let keys = names.into_iter().map(|name| Key { namespace: namespace.to_owned(), name });
         let looked_at: Option<BTreeMap<Key, ConfigMapData>> =
@@ -152,10 +172,32 @@ impl Entry {
         self.diagnostics = diagnostics.into();
         let rules = compiled.and_then(Rules::new);
         self.accepted = rules.is_some();
-        if let Some(rules) = rules {
-            self.rules = Some(Arc::new(rules));
+        if let Some(rules) = rules.map(Arc::new) {
+            // Applied again and again, it does not wait longer.
+            let until = self.next.as_ref().map_or(now + KEYS_FIRST, |next| next.until);
+            self.next = Some(Next { rules, until });
         }
         self.source = Some(source);
+    }
+
+    /// Puts the next rules in force where nothing was before, where each of their sources of keys was tried, or where they have
+    /// waited long enough. Tells until when they wait.
+    pub(super) fn settle(&mut self, tried: &BTreeSet<String>, now: Instant) -> Option<Instant> {
+        let next = self.next.take()?;
+        let is_known = |source: &KeySource| tried.contains(source.id());
+        if self.rules.is_none() || now >= next.until || next.rules.sources.iter().all(is_known) {
+            self.rules = Some(next.rules);
+            return None;
+        }
+        let until = next.until;
+        self.next = Some(next);
+        Some(until)
+    }
+
+    /// Where the keys of the rules in force, and of the next ones, are fetched from.
+    pub(super) fn sources(&self) -> impl Iterator<Item = &KeySource> {
+        let next = self.next.as_ref().map(|next| &next.rules);
+        self.rules.iter().chain(next).flat_map(|rules| &rules.sources)
     }
 
     pub(super) fn rules(&self) -> Option<&Arc<Rules>> {

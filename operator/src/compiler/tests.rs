@@ -1,11 +1,13 @@
 //! From worlds to what pods run.
 
 use super::*;
+use crate::limits::KEYS_FIRST;
 use crate::objects::{DeclaredPort, Pod, Policy, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const JWKS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
 
@@ -96,7 +98,57 @@ fn retained(outcome: &Outcome, pod: &str) -> Vec<String> {
 }
 
 fn run(compiler: &mut Compiler, world: &World) -> Outcome {
-    compiler.run(world, &FetchedKeys::new())
+    compiler.run(world, &FetchedKeys::new(), &BTreeSet::new(), Instant::now())
+}
+
+/// A policy with an issuer whose keys are fetched.
+fn of_issuer(generation: i64, issuer: &str) -> Vec<(Key, Policy)> {
+    let issuers = json!({"issuers": [{"name": "main", "issuer": issuer, "audiences": ["users"]}]});
+    vec![policy("users", generation, 1, "users", issuers)]
+}
+
+#[test]
+fn a_new_source_of_keys_is_tried_before_the_rules_that_name_it_are_in_force() {
+    let mut compiler = Compiler::new(options());
+    let begun = Instant::now();
+    let mut at = |generation, issuer, tried: &BTreeSet<String>, late: Duration| {
+        let world = world(of_issuer(generation, issuer), vec![pod("a", "users")]);
+        let outcome = compiler.run(&world, &FetchedKeys::new(), tried, begun + late);
+        let ids: BTreeSet<String> = compiler.sources().iter().map(|source| source.id().to_owned()).collect();
+        (self::generation(&outcome, "a"), outcome.again.map(|again| again - begun), ids)
+    };
+    let (none, now) = (BTreeSet::new(), Duration::ZERO);
+    let (first, again, one) = at(1, "https://a.example", &none, now);
+    assert_eq!((first, again, one.len()), (Some(1), None, 1), "before the first rules nothing passes anyway");
+    let (held, again, both) = at(2, "https://b.example", &none, now);
+    assert_eq!((held, again, both.len()), (Some(1), Some(KEYS_FIRST), 2), "both are fetched");
+    let (held, again, _) = at(3, "https://b.example", &none, KEYS_FIRST / 2);
+    assert_eq!((held, again), (Some(1), Some(KEYS_FIRST)), "a further change waits no longer");
+    assert_eq!(
+        at(3, "https://b.example", &both, KEYS_FIRST / 2),
+        (Some(3), None, &both - &one),
+        "tried, in vain or not"
+    );
+    assert_eq!(at(4, "https://c.example", &none, KEYS_FIRST).0, Some(3));
+    assert_eq!(at(4, "https://c.example", &none, KEYS_FIRST * 2).0, Some(4), "and it waits no longer than that");
+}
+
+#[test]
+fn rules_that_wait_are_the_last_good_ones_of_what_cannot_be_used() {
+    let mut compiler = Compiler::new(options());
+    let mut at = |generation, issuer: &str, tried: &BTreeSet<String>| {
+        let world = world(of_issuer(generation, issuer), vec![pod("a", "users")]);
+        let outcome = compiler.run(&world, &FetchedKeys::new(), tried, Instant::now());
+        let ids: BTreeSet<String> = compiler.sources().iter().map(|source| source.id().to_owned()).collect();
+        (self::generation(&outcome, "a"), outcome.policies[&key("users")].accepted, ids)
+    };
+    let none = BTreeSet::new();
+    at(1, "https://a.example", &none);
+    let (held, accepted, both) = at(2, "https://b.example", &none);
+    assert_eq!((held, accepted), (Some(1), true));
+    assert_eq!(at(3, "no URL", &none).0, Some(1));
+    let (last_good, accepted, _) = at(3, "no URL", &both);
+    assert_eq!((last_good, accepted), (Some(2), false));
 }
 
 #[test]

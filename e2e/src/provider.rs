@@ -121,6 +121,7 @@ impl State {
     }
 
     fn answer(&self, path: &str) -> Response<Full<Bytes>> {
+        let path = path.split('?').next().unwrap_or(path);
         let told = match path {
             "/.well-known/openid-configuration" => {
                 json!({"issuer": self.issuer, "jwks_uri": format!("{}/keys", self.issuer)})

@@ -111,6 +111,46 @@ async fn a_rotation_of_keys_is_picked_up_and_does_not_touch_enforced() -> anyhow
     .await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_source_of_the_same_keys_locks_nobody_out() -> anyhow::Result<()> {
+    alone("source", async |namespace| {
+        let (fetched, held) = (Provider::start().await?, Provider::start().await?);
+        publish(namespace, &fetched, &held).await?;
+        let (mut installed, _operator) = Installed::with_sidecars(namespace, 2).await?;
+        apply(&mut installed, &fetched, &held).await?;
+        let (token, fetches) = (fetched.token("alice")?, fetched.fetches());
+        let targets = installed.targets()?;
+        let changed = async {
+            for path in ["/keys", "/keys?again", "/keys"] {
+                installed.generation += 1;
+                installed.history.begins(installed.generation);
+                let mut spec = issuers(installed.generation, &fetched, &held);
+                spec["issuers"][0]["keys"]["jwksURL"] = json!(format!("{}{path}", fetched.issuer));
+                installed.apply(USERS, &spec).await?;
+                installed.in_force(PATIENCE).await?;
+            }
+            anyhow::Ok(())
+        };
+        let asked = async {
+            let mut asked = 0;
+            loop {
+                for target in &targets {
+                    let answer = target.get_as(&token, "/me").await?;
+                    ensure!(answer.status == 200, "request {asked}: {answer:?}");
+                    asked += 1;
+                }
+            }
+        };
+        tokio::select! {
+            done = changed => done?,
+            refused = asked => return refused.map(|()| drop(installed)),
+        }
+        ensure!(fetched.fetches() > fetches + 1, "the new sources were not asked");
+        installed.end().await
+    })
+    .await
+}
+
 /// Every `Enforced` that is written from a version on.
 async fn watch(namespace: Namespace, version: String, seen: Arc<tokio::sync::Mutex<Vec<Value>>>) -> anyhow::Result<()> {
     let policies = namespace.policies();

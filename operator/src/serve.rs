@@ -180,7 +180,11 @@ async fn route(
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).closing());
     }
     let (head, body) = request.into_parts();
-    let identity = shared.identities.identify(&head.headers, address).await.map_err(Refusal::closing)?;
+    let identity = match head.uri.path() {
+        REPORT_PATH => shared.identities.identify_reporter(&head.headers, address).await,
+        _ => shared.identities.identify(&head.headers, address).await,
+    };
+    let identity = identity.map_err(Refusal::closing)?;
     *pod = Some(identity.pod.clone());
     let body = timeout(shared.parts.limits.body, read(body, body_limit)).await.unwrap_or_else(|_| {
         Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "the body did not come in time").closing())

@@ -1,8 +1,10 @@
 //! Which pod a request comes from: what the API server says about its service-account token, and nothing else.
 
 mod claims;
+mod open;
 mod reviewer;
 
+pub(super) use open::OpenToken;
 pub use reviewer::{KubeReviewer, ReviewError, Reviewer};
 
 use super::answer::Refusal;
@@ -14,6 +16,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
+use open::OpenTokens;
 use policy::token::MAX_TOKEN_BYTES;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -29,6 +32,7 @@ pub(super) struct Identity {
     pub(super) service_account: String,
     /// When the token ends.
     pub(super) expires: Timestamp,
+    token: TokenHash,
 }
 
 /// Finds out who sends a request.
@@ -38,6 +42,7 @@ pub(super) struct Identities {
     patience: Duration,
     kept_for: Duration,
     known: Mutex<HashMap<TokenHash, (Arc<Identity>, Instant)>>,
+    open: Arc<OpenTokens>,
     all: Semaphore,
     queues: Queues<IpAddr>,
     failures: Rates<IpAddr>,
@@ -55,6 +60,7 @@ impl Identities {
             patience: limits.review,
             kept_for: limits.review_cache,
             known: Mutex::default(),
+            open: Arc::default(),
             all: Semaphore::new(limits.reviews),
             queues: Queues::new(limits.reviews_per_address),
             failures: Rates::new(limits.failures),
@@ -73,10 +79,24 @@ impl Identities {
                 Err(Refusal::unavailable("reviews_busy", "the API server did not say in time who this is"))
             })?,
         };
-        if identity.expires <= Timestamp::now() {
-            return Err(Refusal::unauthorized("token_expired", "the token has expired"));
+        in_time(identity)
+    }
+
+    /// The same for a report, which changes nothing but what is known of its own pod: the token of a stream that is open is enough.
+    pub(super) async fn identify_reporter(
+        &self,
+        headers: &HeaderMap,
+        address: IpAddr,
+    ) -> Result<Arc<Identity>, Refusal> {
+        match self.open.of(&hash(bearer(headers)?)?) {
+            Some(identity) => in_time(identity),
+            None => self.identify(headers, address).await,
         }
-        Ok(identity)
+    }
+
+    /// Notes that a stream is open, until what is returned is dropped.
+    pub(super) fn opened(&self, identity: &Arc<Identity>) -> OpenToken {
+        self.open.hold(identity)
     }
 
     async fn review(&self, token: &str, hash: TokenHash, address: IpAddr) -> Result<Arc<Identity>, Refusal> {
@@ -122,6 +142,13 @@ impl Identities {
             known.insert(hash, (Arc::clone(identity), Instant::now()));
         }
     }
+}
+
+fn in_time(identity: Arc<Identity>) -> Result<Arc<Identity>, Refusal> {
+    if identity.expires <= Timestamp::now() {
+        return Err(Refusal::unauthorized("token_expired", "the token has expired"));
+    }
+    Ok(identity)
 }
 
 /// The token of the one `Authorization` field (RFC 6750, section 2.1).

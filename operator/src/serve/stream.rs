@@ -5,7 +5,7 @@ mod sent;
 
 use super::answer::{Answer, Refusal, with_body};
 use super::bounds::Place;
-use super::identity::Identity;
+use super::identity::{Identity, OpenToken};
 use super::listener::reaches;
 use super::{Shared, Stage};
 use crate::hub::{Desired, PodId, Subscription};
@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 
 /// Opens the stream of a pod.
-pub(super) fn open(shared: &Arc<Shared>, identity: &Identity, query: Option<&str>) -> Result<Answer, Refusal> {
+pub(super) fn open(shared: &Arc<Shared>, identity: &Arc<Identity>, query: Option<&str>) -> Result<Answer, Refusal> {
     let query = query::read(query.unwrap_or_default())?;
     if !query.formats.contains(&FORMAT) {
         shared.parts.hub.outdated(&identity.pod);
@@ -70,6 +70,7 @@ struct Counted {
     metrics: Arc<Metrics>,
     reason: &'static str,
     _place: Place<PodId>,
+    _token: OpenToken,
 }
 
 impl Drop for Counted {
@@ -80,7 +81,7 @@ impl Drop for Counted {
 }
 
 impl Stream {
-    fn new(shared: &Shared, identity: &Identity, ports: Vec<u16>, place: Place<PodId>) -> Self {
+    fn new(shared: &Shared, identity: &Arc<Identity>, ports: Vec<u16>, place: Place<PodId>) -> Self {
         let Limits { ping: every, stream, gone: grace, renew_spread, .. } = shared.parts.limits;
         let now = Instant::now();
         let mut ping = interval_at(now + every, every);
@@ -100,7 +101,7 @@ impl Stream {
             renew_spread,
             stopping: shared.stage.subscribe(),
             // A peer that goes drops the stream wherever it is.
-            counted: Counted { metrics, reason: "peer", _place: place },
+            counted: Counted { metrics, reason: "peer", _place: place, _token: shared.identities.opened(identity) },
         };
         opened.take();
         opened

@@ -35,7 +35,7 @@ pub(super) fn judge(status: TokenReviewStatus, token: &str) -> Result<Identity, 
     let expires = expiry(token)
         .ok_or_else(|| Refusal::unauthorized("token_without_expiry", "the token does not say when it expires"))?;
     let pod = PodId { namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() };
-    Ok(Identity { pod, service_account: service_account.to_owned(), expires })
+    Ok(Identity { pod, service_account: service_account.to_owned(), expires, token: super::hash(token)? })
 }
 
 fn service_account(user: &UserInfo) -> Option<(&str, &str)> {

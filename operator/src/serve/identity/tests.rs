@@ -137,6 +137,42 @@ async fn a_token_that_ended_opens_nothing_even_where_it_is_remembered() {
     assert_eq!(code(&identities, &token("good", -1), HERE).await, "token_expired");
 }
 
+/// After that time no review is remembered.
+async fn long_after() {
+    tokio::time::advance(Limits::default().review_cache).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_token_of_an_open_stream_a_report_needs_no_review() {
+    let fake = Arc::new(Fake::default());
+    let identities = identities(&fake);
+    let asked = || fake.asked.load(Ordering::Relaxed);
+    let (good, other) = (token("good", 600), token("good", 601));
+    let headers = |token: &str| {
+        HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap())])
+    };
+    let reports = async |token: &str| {
+        let told = identities.identify_reporter(&headers(token), HERE).await;
+        told.map_or_else(|refusal| refusal.code, |_| "ok")
+    };
+    let identity = identities.identify(&headers(&good), HERE).await.unwrap();
+    let streams = [identities.opened(&identity), identities.opened(&identity)];
+    long_after().await;
+    assert_eq!((reports(&good).await, asked()), ("ok", 1));
+    assert_eq!((reports(&other).await, asked()), ("ok", 2), "another token of the same pod");
+    assert_eq!((code(&identities, &good, HERE).await, asked()), ("ok", 3), "anything but a report");
+    let [one, two] = streams;
+    drop(one);
+    long_after().await;
+    assert_eq!((reports(&good).await, asked()), ("ok", 3), "the other one is open");
+    drop(two);
+    assert_eq!((reports(&good).await, asked()), ("ok", 4));
+    // It may have been open when its token ended.
+    let ended = claims::judge(self::good("good"), &token("good", -1)).unwrap();
+    let _stream = identities.opened(&Arc::new(ended));
+    assert_eq!(reports(&token("good", -1)).await, "token_expired");
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_guesses_is_held_off_and_others_are_not() {
     let fake = Arc::new(Fake::default());

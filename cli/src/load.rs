@@ -57,7 +57,7 @@ pub fn load(files: &[PathBuf], settings: &Settings) -> anyhow::Result<Loaded> {
     for file in files {
         let text = read(file)?;
         match source::read(&file.display().to_string(), &text) {
-            Ok(read) => documents.extend(read),
+            Ok(read) => documents.extend(read.into_iter().flat_map(source::objects)),
             Err(faults) => loaded.diagnostics.extend(faults),
         }
     }

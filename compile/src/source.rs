@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+pub use list::objects;
 pub use places::{Place, Places};
 
 use crate::diagnostic::{Diagnostic, ObjectRef};
@@ -50,11 +51,10 @@ impl Document {
     }
 }
 
-/// Reads the objects of a YAML or JSON text, those in a `List` too; empty documents are skipped.
+/// Reads the objects of a YAML or JSON text; empty documents are skipped.
 ///
 /// # Errors
 /// All faults that could be found: what does not follow the syntax ends the search.
 pub fn read(file: &str, text: &str) -> Result<Vec<Document>, Vec<Diagnostic>> {
-    let documents = reader::read(&Arc::from(file), text)?;
-    Ok(documents.into_iter().flat_map(list::objects).collect())
+    reader::read(&Arc::from(file), text)
 }

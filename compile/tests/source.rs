@@ -156,7 +156,7 @@ fn what_is_not_yaml_is_told_with_a_cure() {
 #[test]
 fn the_items_of_a_list_stand_alone_with_their_places() {
     let text = "apiVersion: v1\nkind: List\nitems:\n- {kind: A, x: 1}\n- kind: B\n  x: 2\n---\nkind: C\nitems: [1]\n";
-    let documents = source::read("policy.yaml", text).unwrap();
+    let documents: Vec<_> = source::read("policy.yaml", text).unwrap().into_iter().flat_map(source::objects).collect();
     let kinds: Vec<_> = documents.iter().map(|document| document.value["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["A", "B", "C"]);
     assert_eq!(documents[1].places.value("/x").map(|place| (place.line, place.column)), Some((6, 6)));

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::Document;
 
 /// The objects of a document: itself, or the items where it is a list.
-pub(super) fn objects(mut document: Document) -> Vec<Document> {
+#[must_use]
+pub fn objects(mut document: Document) -> Vec<Document> {
     let is_list = matches!(document.value.get("kind").and_then(Value::as_str), Some("List" | "ApiAuthPolicyList"));
     let items = document.value.get_mut("items").filter(|_| is_list).and_then(Value::as_array_mut).map(std::mem::take);
     let Some(items) = items else { return vec![document] };

@@ -22,7 +22,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What its tokens are for.
 pub const API: &str = "users-api";
@@ -55,11 +56,12 @@ impl Provider {
     pub async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen")?;
         let issuer = format!("https://localhost:{}", listener.local_addr().context("no address")?.port());
-        let (ca, tls) = tls()?;
+        let vouched = vouched("localhost")?;
+        let tls = tls(&vouched)?;
         let state = State { issuer: issuer.clone(), key: Mutex::new((1, key()?)), fetches: AtomicU64::new(0) };
         let state = Arc::new(state);
         let task = tokio::spawn(serve(listener, tls, Arc::clone(&state)));
-        Ok(Self { issuer, ca, state, task })
+        Ok(Self { issuer, ca: vouched.ca, state, task })
     }
 
     /// From now on another key signs, and the one before is not told any more.
@@ -146,19 +148,38 @@ fn key() -> anyhow::Result<KeyPair> {
     KeyPair::generate_for(&PKCS_ED25519).context("cannot make a key")
 }
 
-/// A CA in PEM, and a server's configuration with a certificate of it.
-fn tls() -> anyhow::Result<(String, TlsAcceptor)> {
+/// A CA of its own, and what it says of a provider's host.
+#[derive(Debug)]
+pub struct Vouched {
+    /// The CA's certificate, in PEM.
+    pub ca: String,
+    /// The host's certificate, in PEM.
+    pub certificate: String,
+    /// Its key, in PEM.
+    pub key: String,
+}
+
+/// Makes a certificate for a host.
+///
+/// # Errors
+/// Where no key can be made.
+pub fn vouched(host: &str) -> anyhow::Result<Vouched> {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(rcgen::DnType::CommonName, "The tests' provider");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
     let key = KeyPair::generate()?;
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &authority)?;
-    let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
+    let certificate = CertificateParams::new(vec![host.to_owned()])?.signed_by(&key, &authority)?;
+    Ok(Vouched { ca: authority.pem(), certificate: certificate.pem(), key: key.serialize_pem() })
+}
+
+fn tls(vouched: &Vouched) -> anyhow::Result<TlsAcceptor> {
+    let certificate = CertificateDer::from_pem_slice(vouched.certificate.as_bytes())?;
+    let key = PrivateKeyDer::from_pem_slice(vouched.key.as_bytes())?;
     let config = ServerConfig::builder().with_no_client_auth();
-    let config = config.with_single_cert(vec![certificate.der().clone()], key).context("no certificate")?;
-    Ok((authority.pem(), TlsAcceptor::from(Arc::new(config))))
+    let config = config.with_single_cert(vec![certificate], key).context("no certificate")?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 async fn serve(listener: TcpListener, tls: TlsAcceptor, state: Arc<State>) {

@@ -122,3 +122,40 @@ fn serve(worker: &Rc<Worker>, stream: TcpStream, address: SocketAddr, permit: Ow
     let task = tokio::task::spawn_local(connection::serve(Rc::clone(worker), stream, address, slot));
     worker.connections.came(number, task.abort_handle());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv6Addr;
+
+    /// Listens as an application does that wants to share the port (socket(7), `SO_REUSEPORT`).
+    fn share(address: SocketAddr) -> io::Result<Socket> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(1)?;
+        Ok(socket)
+    }
+
+    #[test]
+    fn no_other_listener_shares_a_protected_port() {
+        // As with `bind`: the proxy has the pod's address, the application the loopback address.
+        let pod = Ipv4Addr::new(127, 0, 0, 2);
+        let ours = bind(SocketAddr::new(pod.into(), 0)).unwrap();
+        let port = ours.local_addr().unwrap().port();
+        for everywhere in [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into(), pod.into()] {
+            let error = share(SocketAddr::new(everywhere, port)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{everywhere}: {error}");
+        }
+        share(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port)).unwrap();
+        // As with `redirect`: the proxy has all addresses.
+        let ours = bind(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0)).unwrap();
+        let port = ours.local_addr().unwrap().port();
+        let loopback = Ipv4Addr::LOCALHOST;
+        for address in [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into(), loopback.into()] {
+            let error = share(SocketAddr::new(address, port)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "{address}: {error}");
+        }
+    }
+}

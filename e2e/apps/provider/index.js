@@ -1,4 +1,4 @@
-// A certified OpenID Connect provider (oidc-provider) over HTTPS on the loopback address. A client gets RFC 9068 access
+// A certified OpenID Connect provider (oidc-provider) over HTTPS on HOST, by default the loopback address, and PORT. A client gets RFC 9068 access
 // tokens for the resource that it names, by its credentials. `POST /test/rotate` makes a new signing key; with `?overlap`
 // the one before stays published. Every answer comes DELAY milliseconds late.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
@@ -31,7 +31,7 @@ function provider(issuer) {
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: () => ({
-          scope: 'users:read users:write', audience: 'users-api', accessTokenFormat: 'jwt', accessTokenTTL: 600,
+          scope: 'users:read users:write admin', audience: 'users-api', accessTokenFormat: 'jwt', accessTokenTTL: 600,
           jwt: { sign: { alg: 'ES256' } },
         }),
         defaultResource: () => resource,
@@ -52,9 +52,12 @@ const server = createServer(tls, (request, response) => {
   }
   setTimeout(() => answer(request, response), Number(process.env.DELAY ?? 0));
 });
-const issuer = () => `https://localhost:${server.address().port}`;
+const issuer = () => process.env.ISSUER ?? `https://localhost:${server.address().port}`;
 
-server.listen(Number(process.env.PORT ?? 0), '127.0.0.1', () => {
+server.listen(Number(process.env.PORT ?? 0), process.env.HOST ?? '127.0.0.1', () => {
   answer = provider(issuer());
   console.log(JSON.stringify({ issuer: issuer() }));
 });
+
+// The first process of a container is not ended by a signal that it does not handle.
+process.on('SIGTERM', () => process.exit(0));

@@ -28,7 +28,7 @@ async fn an_application_on_the_loopback_address_is_protected_in_a_restricted_nam
         bound(scene, "127.0.0.1").await?;
         scene.rolled_out("users").await?;
         scene.enforced("users").await?;
-        every_way_in(scene).await
+        every_way_in(scene, &scene.token("")?, &scene.token("admin")?).await
     })
     .await
 }

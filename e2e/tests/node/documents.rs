@@ -8,7 +8,8 @@ use serde_json::json;
 use tokio::task::spawn_blocking;
 
 use crate::manifests::users;
-use crate::scene::{CHART, Scene, helm, operator, scene};
+use crate::release::{CHART, helm};
+use crate::scene::{Scene, operator, scene};
 
 const QUICK_START: &str = include_str!("../../../docs/quickstart.md");
 const OPERATIONS: &str = include_str!("../../../docs/operations.md");

@@ -4,6 +4,7 @@ use anyhow::ensure;
 use serde_json::{Value, json};
 
 use crate::manifests::users;
+use crate::provider::Provider;
 use crate::scene::{Scene, scene};
 
 /// Who may do what.
@@ -23,13 +24,36 @@ async fn one_annotation_and_one_policy_protect_an_application() -> anyhow::Resul
         scene.policy("users", "users", json!({"tls": {"mode": "Mutual"}, "rules": rules()})).await?;
         scene.enforced("users").await?;
         scene.rolled_out("users").await?;
-        every_way_in(scene).await
+        every_way_in(scene, &scene.token("")?, &scene.token("admin")?).await
+    })
+    .await
+}
+
+/// The same with a provider in the cluster, which is asked where the chart's values allow its network.
+#[tokio::test]
+async fn a_provider_in_the_cluster_is_asked_where_its_network_is_allowed() -> anyhow::Result<()> {
+    scene("provider", async |scene| {
+        let provider = Provider::start(scene).await?;
+        scene.apply(&users(1, &json!([{"name": "HOST", "value": "0.0.0.0"}]))).await?;
+        scene.annotate("users", &json!({"doorward.dev/inject": "true"})).await?;
+        let spec = json!({"tls": {"mode": "Mutual"}, "issuers": [provider.as_issuer()], "rules": rules()});
+        scene.policy("users", "users", spec).await?;
+        scene.says("users", "KeysReady", "False", "AddressForbidden").await?;
+        scene.rolled_out("users").await?;
+        let asked = provider.allowed(async || {
+            scene.says("users", "KeysReady", "True", "KeysReady").await?;
+            scene.enforced("users").await?;
+            let caller = scene.caller().await?;
+            every_way_in(scene, &provider.token(&caller, "users:read").await?, &provider.token(&caller, "admin").await?)
+                .await
+        });
+        asked.await
     })
     .await
 }
 
 /// By each address: what is refused, what is let in, and that the application saw exactly the latter.
-pub(crate) async fn every_way_in(scene: &Scene<'_>) -> anyhow::Result<()> {
+pub(crate) async fn every_way_in(scene: &Scene<'_>, plain: &str, admin: &str) -> anyhow::Result<()> {
     let caller = scene.caller().await?;
     let namespace = &scene.namespace.name;
     let name = format!("users.{namespace}.svc");
@@ -39,7 +63,6 @@ pub(crate) async fn every_way_in(scene: &Scene<'_>) -> anyhow::Result<()> {
     let node = scene
         .kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}"])
         .await?;
-    let (plain, admin) = (scene.token("")?, scene.token("admin")?);
     let mut wanted = Vec::new();
     for (way, host) in [
         ("service", format!("{name}:80")),
@@ -49,13 +72,13 @@ pub(crate) async fn every_way_in(scene: &Scene<'_>) -> anyhow::Result<()> {
     ] {
         let cases = [
             (None, true, "/users", "401"),
-            (Some(&plain), true, "/users", "200"),
-            (Some(&plain), true, "/admin", "403"),
-            (Some(&admin), true, "/admin", "200"),
+            (Some(plain), true, "/users", "200"),
+            (Some(plain), true, "/admin", "403"),
+            (Some(admin), true, "/admin", "200"),
             (None, true, "/public/hello", "200"),
             (None, true, "/elsewhere", "403"),
         ];
-        let input = |token: Option<&String>, certificate: bool, path: &str, scheme: &str, number: usize| {
+        let input = |token: Option<&str>, certificate: bool, path: &str, scheme: &str, number: usize| {
             let mut headers = json!({"x-nonce": format!("{way}-{number}")});
             if let Some(token) = token {
                 headers["authorization"] = json!(format!("Bearer {token}"));
@@ -72,7 +95,7 @@ pub(crate) async fn every_way_in(scene: &Scene<'_>) -> anyhow::Result<()> {
         }
         // With the best token, but without a certificate, or without TLS.
         for (certificate, scheme) in [(false, "https"), (true, "http")] {
-            let answer = caller.call(&input(Some(&admin), certificate, "/admin", scheme, 99)).await?;
+            let answer = caller.call(&input(Some(admin), certificate, "/admin", scheme, 99)).await?;
             ensure!(answer["status"] != 200, "{way} {scheme}: {answer}");
         }
     }

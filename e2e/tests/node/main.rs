@@ -11,6 +11,8 @@
 
 mod caller;
 mod manifests;
+mod provider;
+mod release;
 mod scene;
 
 mod agent;

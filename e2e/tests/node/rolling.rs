@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::caller::Caller;
 use crate::first::rules;
 use crate::manifests::users;
-use crate::scene::{PATIENCE, Scene, helm, operator, scene};
+use crate::release::{rollback, upgrade};
+use crate::scene::{PATIENCE, Scene, operator, scene};
 
 /// Requests a second: what two cores carry beside the node, with a TLS handshake for every fourth.
 const RATE: u32 = 120;
@@ -51,19 +52,39 @@ async fn passed(caller: &Caller, number: u64) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_rolling_restart_loses_nothing() -> anyhow::Result<()> {
-    scene("rolling", async |scene| {
-        under_load(scene, async |_| {
-            scene.kubectl(&["rollout", "restart", "deployment/users"]).await?;
-            scene.rolled_out("users").await?;
-            // The last of the old pods is gone.
-            eventually(PATIENCE, "two pods", async || {
-                let names = scene.kubectl(&["get", "pods", "-l", "app=users", "-o", "name"]).await?;
-                ensure!(names.lines().count() == 2, "{names}");
-                Ok(())
-            })
-            .await
+    scene("rolling", async |scene| under_load(scene, async |_| restarted(scene).await).await).await
+}
+
+/// Every pod is replaced, and the last of the old ones is gone.
+async fn restarted(scene: &Scene<'_>) -> anyhow::Result<()> {
+    scene.kubectl(&["rollout", "restart", "deployment/users"]).await?;
+    scene.rolled_out("users").await?;
+    eventually(PATIENCE, "two pods", async || {
+        let names = scene.kubectl(&["get", "pods", "-l", "app=users", "-o", "name"]).await?;
+        ensure!(names.lines().count() == 2, "{names}");
+        Ok(())
+    })
+    .await
+}
+
+/// A release with another image of the sidecar: pods get it when they are made anew.
+#[tokio::test]
+async fn an_upgrade_of_the_sidecar_loses_nothing() -> anyhow::Result<()> {
+    scene("sidecars", async |scene| {
+        let images = async || {
+            scene.kubectl(&["get", "pods", "-l", "app=users", "-o", "jsonpath={..initContainers[*].image}"]).await
+        };
+        let upgraded = under_load(scene, async |_| {
+            ensure!(!images().await?.contains("sidecar:next"), "{}", images().await?);
+            upgrade(&["--set", "images.sidecar.tag=next"]).await?;
+            restarted(scene).await?;
+            let images = images().await?;
+            ensure!(images.matches("sidecar:next").count() == 2, "{images}");
+            scene.enforced("users").await
         })
-        .await
+        .await;
+        rollback().await?;
+        upgraded
     })
     .await
 }
@@ -75,20 +96,10 @@ async fn an_upgrade_of_the_operator_loses_nothing_and_keeps_the_webhooks() -> an
         let before = bundles().await?;
         ensure!(before.iter().all(|bundle| !bundle.is_empty()), "no caBundle");
         under_load(scene, async |_| {
-            helm(&[
-                "upgrade",
-                "doorward",
-                crate::scene::CHART,
-                "--set",
-                "log.level=debug",
-                "--wait",
-                "--timeout",
-                "3m",
-            ])
-            .await?;
+            upgrade(&["--set", "log.level=debug"]).await?;
             ensure!(bundles().await? == before, "the upgrade changed caBundle");
             scene.enforced("users").await?;
-            helm(&["rollback", "doorward", "--wait", "--timeout", "3m"]).await?;
+            rollback().await?;
             ensure!(bundles().await? == before, "the rollback changed caBundle");
             scene.enforced("users").await
         })

@@ -50,14 +50,6 @@ pub(crate) async fn operator(args: &[&str]) -> anyhow::Result<String> {
     kubectl(&[&own[..], args].concat(), "").await?.success().with_context(|| format!("kubectl {}", args.join(" ")))
 }
 
-/// The chart.
-pub(crate) const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/doorward");
-
-/// Runs helm on the operator's namespace; it must succeed.
-pub(crate) async fn helm(args: &[&str]) -> anyhow::Result<String> {
-    run("helm", &[&["--namespace", "doorward"][..], args].concat()).await
-}
-
 /// Runs a program, which must succeed; its output.
 pub(crate) async fn run(program: &str, args: &[&str]) -> anyhow::Result<String> {
     let what = format!("{program} {}", args.join(" "));
@@ -100,11 +92,14 @@ impl Scene<'_> {
         self.kubectl(&["rollout", "status", &format!("deployment/{deployment}"), TIMEOUT]).await.map(drop)
     }
 
-    /// Applies a policy for the pods of an application, with the issuer `main`.
+    /// Applies a policy for the pods of an application; its issuer is `main`, where it names none.
     pub(crate) async fn policy(&self, name: &str, app: &str, mut spec: Value) -> anyhow::Result<String> {
         let jwks = self.jwks();
         let issuer = json!({"name": "main", "issuer": ISSUER, "audiences": ["users-api"], "keys": {"inline": jwks}});
-        crate::manifests::merge(&mut spec, json!({"selector": {"matchLabels": {"app": app}}, "issuers": [issuer]}));
+        if spec["issuers"].is_null() {
+            spec["issuers"] = json!([issuer]);
+        }
+        spec["selector"] = json!({"matchLabels": {"app": app}});
         let metadata = json!({"name": name});
         let policy =
             json!({"apiVersion": "doorward.dev/v1alpha1", "kind": "ApiAuthPolicy", "metadata": metadata, "spec": spec});

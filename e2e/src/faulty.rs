@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::Context;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -24,6 +24,9 @@ const GONE: u64 = 3;
 /// Of so many requests one is put off, and one fails.
 const BUSY: u64 = 7;
 const BROKEN: u64 = 5;
+/// Of so many events of a watch one is told twice, and one is told again after the next.
+const TWICE: u64 = 2;
+const LATE: u64 = 3;
 
 /// A way to the API server, until it is dropped.
 #[derive(Debug)]
@@ -40,6 +43,7 @@ struct State {
     requests: AtomicU64,
     watches: AtomicU64,
     faults: AtomicU64,
+    events: AtomicU64,
 }
 
 type Answer = Response<UnsyncBoxBody<Bytes, kube::Error>>;
@@ -62,11 +66,21 @@ impl Faulty {
         self.state.is_well.store(true, Ordering::Relaxed);
     }
 
+    /// Events that were told again until now.
+    #[must_use]
+    pub fn repeated(&self) -> u64 {
+        self.state.events.load(Ordering::Relaxed)
+    }
+
     /// Faults that were answered until now.
     #[must_use]
     pub fn faults(&self) -> u64 {
         self.state.faults.load(Ordering::Relaxed)
     }
+}
+
+fn is_watch(uri: &Uri) -> bool {
+    uri.query().is_some_and(|query| query.contains("watch=true"))
 }
 
 impl Drop for Faulty {
@@ -80,7 +94,7 @@ impl State {
         if self.is_well.load(Ordering::Relaxed) {
             return None;
         }
-        let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        let is_watch = is_watch(request.uri());
         let count = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         if is_watch && (self.watches.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(GONE) {
             return Some(self.answer(StatusCode::GONE, "Expired"));
@@ -123,6 +137,7 @@ async fn serve(listener: TcpListener, client: Client, state: Arc<State>) {
             async move {
                 let answer = match state.fault(&request) {
                     Some(fault) => fault,
+                    None if is_watch(request.uri()) => forward(&client, request).await.map(|body| retold(body, state)),
                     None => forward(&client, request).await,
                 };
                 Ok::<_, Infallible>(answer)
@@ -144,4 +159,44 @@ async fn forward(client: &Client, request: Request<Incoming>) -> Answer {
     let answer = client.send(Request::from_parts(head, Body::from(body.to_bytes()))).await;
     answer
         .map_or_else(|_| failure(StatusCode::BAD_GATEWAY, "InternalError"), |answer| answer.map(BodyExt::boxed_unsync))
+}
+
+/// A watch that tells some of its events again, at once or after the next one.
+fn retold(body: UnsyncBoxBody<Bytes, kube::Error>, state: Arc<State>) -> UnsyncBoxBody<Bytes, kube::Error> {
+    let mut retelling = Retelling { state, line: Vec::new(), before: Vec::new(), count: 0 };
+    body.map_frame(move |frame| frame.map_data(|data| retelling.take(&data))).boxed_unsync()
+}
+
+struct Retelling {
+    state: Arc<State>,
+    /// What has come of an event.
+    line: Vec<u8>,
+    /// The event before.
+    before: Vec<u8>,
+    count: u64,
+}
+
+impl Retelling {
+    /// What is passed on of a part of the body: whole events, each one line (Kubernetes API concepts, "Efficient detection of changes").
+    fn take(&mut self, data: &[u8]) -> Bytes {
+        let mut told = Vec::new();
+        for part in data.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                self.pass(&mut told);
+            }
+        }
+        told.into()
+    }
+
+    fn pass(&mut self, told: &mut Vec<u8>) {
+        self.count += 1;
+        told.extend_from_slice(&self.line);
+        let (twice, late) = (self.count.is_multiple_of(TWICE), self.count.is_multiple_of(LATE));
+        if !self.state.is_well.load(Ordering::Relaxed) && (twice || late) {
+            told.extend_from_slice(if twice { &self.line } else { &self.before });
+            self.state.events.fetch_add(1, Ordering::Relaxed);
+        }
+        self.before = std::mem::take(&mut self.line);
+    }
 }

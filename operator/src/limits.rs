@@ -3,6 +3,8 @@
 use jiff::SignedDuration;
 use std::time::Duration;
 
+mod descriptors;
+
 /// The bounds of the server that a deployment or a test may set.
 #[derive(Clone, Debug)]
 pub struct Limits {

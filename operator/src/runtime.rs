@@ -81,7 +81,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             unknown.iter().for_each(|key| keys.unknown_key(&key.issuer, &key.kid));
         }),
         metrics,
-        limits: limits::Limits::default(),
+        limits: limits::Limits::of_this_process(),
     };
     let sidecars =
         Server::start(args.sidecars, parts).with_context(|| format!("cannot listen on {}", args.sidecars))?;

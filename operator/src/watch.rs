@@ -19,6 +19,10 @@ use crate::limits::{WATCH_BACKOFF_LEAST, WATCH_BACKOFF_MOST, WATCH_TIMEOUT};
 use crate::objects::{Key, Pod, Policy, ReceivedPod, ReceivedService, Service};
 use crate::world::{ConfigMapData, World};
 
+use newest::Newest;
+
+mod newest;
+
 /// Something was seen.
 #[derive(Debug)]
 pub enum Change {
@@ -72,9 +76,10 @@ fn spawn<K, T>(
     tokio::spawn(async move {
         let config = Config::default().timeout(WATCH_TIMEOUT);
         let mut events = pin!(watcher(api, config).backoff(backoff()));
-        let mut failing = false;
+        let (mut failing, mut newest) = (false, Newest::default());
         while let Some(event) = events.next().await {
             match event {
+                Ok(event) if !newest.is_news(&event) => {}
                 Ok(event) => {
                     if failing {
                         info!(what, "watching again");
@@ -158,9 +163,10 @@ async fn watch_config_map(client: Client, key: Key, changes: mpsc::Sender<Change
     let config = Config::default().timeout(WATCH_TIMEOUT).fields(&format!("metadata.name={}", key.name));
     let mut events = pin!(watcher(api, config).backoff(backoff()));
     // Of a list that brings nothing: it is not there.
-    let mut listed = None;
+    let (mut listed, mut newest) = (None, Newest::default());
     while let Some(event) = events.next().await {
         let data = match event {
+            Ok(event) if !newest.is_news(&event) => continue,
             Ok(Event::Init) => {
                 listed = None;
                 continue;

@@ -12,7 +12,7 @@ command_etcd=(etcd --name=e "--data-dir=$state/etcd" --log-level=warn
   --unsafe-no-fsync)
 
 command_apiserver=(kube-apiserver --etcd-servers=http://127.0.0.1:2379
-  --bind-address=0.0.0.0 --secure-port=6443 "--advertise-address=$node_address" "--service-cluster-ip-range=$service_range"
+  --bind-address=0.0.0.0 --secure-port=6443 "--advertise-address=$node_address" "--service-cluster-ip-range=$service_range,$service_range_v6"
   "--tls-cert-file=$certificates/kube-apiserver.crt" "--tls-private-key-file=$certificates/kube-apiserver.key"
   "--client-ca-file=$certificates/ca.crt" --authorization-mode=Node,RBAC --enable-admission-plugins=NodeRestriction
   --allow-privileged=true --profiling=false
@@ -42,14 +42,14 @@ command_controller_manager=(kube-controller-manager "${as_controller_manager[@]}
   --bind-address=127.0.0.1 --leader-elect=false --use-service-account-credentials=true
   "--service-account-private-key-file=$certificates/sa.key" "--root-ca-file=$certificates/ca.crt"
   "--cluster-signing-cert-file=$certificates/ca.crt" "--cluster-signing-key-file=$certificates/ca.key"
-  "--cluster-cidr=$pod_range" "--service-cluster-ip-range=$service_range")
+  "--cluster-cidr=$pod_range,$pod_range_v6" "--service-cluster-ip-range=$service_range,$service_range_v6")
 
 command_scheduler=(kube-scheduler "${as_scheduler[@]}" "${unhurried[@]}" --bind-address=127.0.0.1 --leader-elect=false)
 
 command_containerd=(containerd --config "$state/containerd.toml")
 
 command_kubelet=(kubelet "--config=$state/kubelet.yaml" "--kubeconfig=$certificates/node.kubeconfig"
-  "--hostname-override=$node_name" "--node-ip=$node_address" "--root-dir=$state/kubelet")
+  "--hostname-override=$node_name" "--node-ip=$node_address,$node_address_v6" "--root-dir=$state/kubelet")
 
 command_proxy=(kube-proxy "--config=$state/kube-proxy.yaml")
 

@@ -36,7 +36,7 @@ node_up() {
     # What a crash left: a name without a namespace.
     ip netns del "$netns" 2>/dev/null || true
     ip netns add "$netns"
-    in_network bash -c "$(declare -f network_up); network_up $node_address $service_range"
+    in_network bash -c "$(declare -f network_up); network_up $node_address $service_range $node_address_v6 $service_range_v6"
   fi
   nsenter --net="/run/netns/$netns" setsid unshare --mount --propagation private --uts --pid --fork --mount-proc -- pause \
     </dev/null >>"$logs/node.log" 2>&1 9>&- &
@@ -59,9 +59,16 @@ network_up() {
   ip address add "$1/24" dev node0
   # There is no default route: nothing leaves the node. The node's own connections to Services need one to begin with.
   ip route add "$2" dev node0 src "$1"
+  # Nobody else is there who could have it.
+  ip address add "$3/64" dev node0 nodad
+  ip route add "$4" dev node0 src "$3"
   echo 1 >/proc/sys/net/ipv4/ip_forward
+  echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
   # From a pod through a Service to a pod on the same bridge. Without br_netfilter there is no such file.
-  if [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then echo 1 >/proc/sys/net/bridge/bridge-nf-call-iptables; fi
+  local setting
+  for setting in /proc/sys/net/bridge/bridge-nf-call-{iptables,ip6tables}; do
+    if [ -e "$setting" ]; then echo 1 >"$setting"; fi
+  done
 }
 
 # Away with what pods and kube-proxy made: a machine that starts anew would not have it.

@@ -16,11 +16,14 @@ audit_log=$logs/audit.log
 netns=doorward-$name
 cgroup=doorward-$name
 
-# The blocks for benchmarks (RFC 2544) and none for documentation: those may be a machine's real network.
-# Each cluster has a network namespace, so all clusters have the same.
+# The blocks for benchmarks (RFC 2544, RFC 5180) and none for documentation: those may be a machine's real network.
+# Each cluster has a network namespace, so all clusters have the same. Pods have both families, IPv4 first.
 pod_range=198.18.0.0/17
 node_address=198.18.128.10
 service_range=198.19.0.0/16
+pod_range_v6=2001:2:0:1::/64
+node_address_v6=2001:2:0:2::10
+service_range_v6=2001:2:0:3::/112
 api_service=198.19.0.1
 dns_service=198.19.0.10
 node_name=node1
@@ -61,6 +64,6 @@ wait_for() {
 # A file of config/ with the settings filled in.
 render() {
   sed -e "s#@STATE@#$state#g" -e "s#@BIN@#$bin#g" -e "s#@CERTIFICATES@#$certificates#g" -e "s#@CGROUP@#$cgroup#g" \
-    -e "s#@POD_RANGE@#$pod_range#g" -e "s#@DNS_SERVICE@#$dns_service#g" -e "s#@NODE@#$node_name#g" \
+    -e "s#@POD_RANGE@#$pod_range#g" -e "s#@POD_RANGE_V6@#$pod_range_v6#g" -e "s#@DNS_SERVICE@#$dns_service#g" -e "s#@NODE@#$node_name#g" \
     -e "s#@PAUSE_IMAGE@#$pause_image#g" -e "s#@DNS_IMAGE@#$dns_image#g" "$here/config/$1"
 }

@@ -156,13 +156,15 @@ async fn an_api_server_that_answers_with_faults_ends_in_the_same_state() -> anyh
         let summary = load.end().await?;
         let faults = faulty.faults();
         ensure!(faults >= changes, "only {faults} faults");
+        ensure!(faulty.repeated() >= changes, "only {} events were told again", faulty.repeated());
         faulty.is_well();
         installed.condition(USERS, "Enforced", ("True", "Enforced")).await?;
         let status = installed.status(USERS).await?;
         assert_eq!((&status["summary"]["pods"], status["replicas"].as_array().map(Vec::len)), (&"2/2".into(), Some(1)));
         took.sort();
         println!(
-            "R7: {faults} answers of 410, 429 and 500: {changes} changes in force after {:.0?} (most); {summary:?}",
+            "R7: {faults} answers of 410, 429 and 500, {} events told again: {changes} changes in force after {:.0?} (most); {summary:?}",
+            faulty.repeated(),
             took.last()
         );
         installed.end().await

@@ -1,5 +1,7 @@
 //! The first scenario: an application that knows nothing of this, one annotation, one policy.
 
+use std::net::SocketAddr;
+
 use anyhow::ensure;
 use serde_json::{Value, json};
 
@@ -57,19 +59,8 @@ pub(crate) async fn every_way_in(scene: &Scene<'_>, plain: &str, admin: &str) ->
     let caller = scene.caller().await?;
     let namespace = &scene.namespace.name;
     let name = format!("users.{namespace}.svc");
-    let pod = scene.pod("users", "{.status.podIP}").await?;
-    let node_port =
-        scene.kubectl(&["get", "service", "users-node", "-o", "jsonpath={.spec.ports[0].nodePort}"]).await?;
-    let node = scene
-        .kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}"])
-        .await?;
     let mut wanted = Vec::new();
-    for (way, host) in [
-        ("service", format!("{name}:80")),
-        ("pod", format!("{pod}:3000")),
-        ("headless", format!("users-headless.{namespace}.svc:3000")),
-        ("node", format!("{node}:{node_port}")),
-    ] {
+    for (way, host) in ways(scene).await? {
         let cases = [
             (None, true, "/users", "401"),
             (Some(plain), true, "/users", "200"),
@@ -104,6 +95,33 @@ pub(crate) async fn every_way_in(scene: &Scene<'_>, plain: &str, admin: &str) ->
     wanted.sort();
     ensure!(nonces == wanted, "the application saw {nonces:?}, not {wanted:?}");
     Ok(())
+}
+
+/// Every way in: what it is called, and its address. All but the names once for each family that the cluster has.
+async fn ways(scene: &Scene<'_>) -> anyhow::Result<Vec<(String, String)>> {
+    let namespace = &scene.namespace.name;
+    let service = async |name: &str, path: &str| {
+        scene.kubectl(&["get", "service", name, "-o", &format!("jsonpath={path}")]).await
+    };
+    let nodes = ["get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type==\"InternalIP\")].address}"];
+    let node_port = service("users-node", "{.spec.ports[0].nodePort}").await?.parse()?;
+    let mut ways = vec![
+        ("service".to_owned(), format!("users.{namespace}.svc:80")),
+        ("headless".to_owned(), format!("users-headless.{namespace}.svc:3000")),
+    ];
+    let mut families = Vec::new();
+    for (what, addresses, port) in [
+        ("pod", scene.pod("users", "{.status.podIPs[*].ip}").await?, 3000),
+        ("ip", service("users", "{.spec.clusterIPs[*]}").await?, 80),
+        ("node", scene.kubectl(&nodes).await?, node_port),
+    ] {
+        for (number, address) in addresses.split_whitespace().enumerate() {
+            ways.push((format!("{what}{number}"), SocketAddr::new(address.parse()?, port).to_string()));
+        }
+        families.push(addresses.split_whitespace().count());
+    }
+    ensure!(families.iter().all(|count| *count > 0 && Some(count) == families.last()), "{ways:?}");
+    Ok(ways)
 }
 
 fn nonce(line: &Value) -> Option<String> {

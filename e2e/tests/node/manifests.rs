@@ -10,7 +10,11 @@ pub(crate) fn users(replicas: u32, env: &Value) -> Value {
     let service = |name: &str, more: Value| {
         let mut service = json!({
             "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
-            "spec": {"selector": {"app": "users"}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+            "spec": {
+                "selector": {"app": "users"},
+                "ipFamilyPolicy": "PreferDualStack",
+                "ports": [{"name": "http", "port": 80, "targetPort": "http"}],
+            },
         });
         merge(&mut service["spec"], more);
         service

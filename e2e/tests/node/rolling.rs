@@ -3,6 +3,7 @@
 use anyhow::{Context, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use e2e::limits::times;
 use e2e::wait::eventually;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use serde_json::{Value, json};
@@ -14,12 +15,23 @@ use crate::release::{rollback, upgrade};
 use crate::scene::{PATIENCE, Scene, operator, scene};
 
 /// Requests a second: what two cores carry beside the node, with a TLS handshake for every fourth.
-const RATE: u32 = 120;
-/// Requests that each fault must outlast.
+const RATE: u64 = 120;
+/// The same where nothing else runs, for a recorded run.
+const MOST_RATE: u64 = 300;
+/// Requests before each fault and after it.
 const LEAST: u64 = 500;
 
 /// Two protected replicas and a caller that calls them again and again, with its own certificate and a token.
 async fn under_load(scene: &Scene<'_>, fault: impl AsyncFnOnce(&Caller) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    under(scene, 2 * LEAST, fault).await
+}
+
+/// The same, until so many requests have ended.
+async fn under(
+    scene: &Scene<'_>,
+    requests: u64,
+    fault: impl AsyncFnOnce(&Caller) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut objects = users(2, &json!([{"name": "HOST", "value": "0.0.0.0"}]));
     objects["items"][0]["spec"]["template"]["metadata"]["annotations"] = json!({"doorward.dev/inject": "true"});
     objects["items"][0]["spec"]["strategy"] = json!({"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}});
@@ -30,15 +42,18 @@ async fn under_load(scene: &Scene<'_>, fault: impl AsyncFnOnce(&Caller) -> anyho
     let caller = scene.caller().await?;
     let url = format!("https://users.{}.svc:80/users", scene.namespace.name);
     let token = format!("Bearer {}", scene.token("")?);
-    caller.load(&json!({"url": url, "rate": RATE, "headers": {"authorization": token}})).await?;
+    caller.load(&json!({"url": url, "rate": times(RATE, MOST_RATE), "headers": {"authorization": token}})).await?;
     passed(&caller, LEAST).await?;
     let result = fault(&caller).await;
     let after = caller.counts().await?.number("ended");
     passed(&caller, after + LEAST).await?;
+    while caller.counts().await?.number("ended") < requests {
+        passed(&caller, caller.counts().await?.number("ended") + LEAST).await?;
+    }
     let counts = caller.stop().await?;
     eprintln!("{}: {}", scene.namespace.name, counts.0);
     result?;
-    counts.none_lost(2 * LEAST)
+    counts.none_lost(requests)
 }
 
 async fn passed(caller: &Caller, number: u64) -> anyhow::Result<()> {
@@ -125,23 +140,48 @@ async fn bundles() -> anyhow::Result<Vec<String>> {
     Ok(found)
 }
 
+/// Changes of the policy, new certificates and rolling restarts in turn; with `DOORWARD_FULL=1` as often as R3 of the promises says.
+#[tokio::test]
+async fn all_changes_together_lose_nothing() -> anyhow::Result<()> {
+    scene("together", async |scene| {
+        under(scene, times(2 * LEAST, 100_000), async |caller| {
+            for round in 0..times(1, 10) {
+                for change in 0..times(2, 5) {
+                    let mut rules = rules();
+                    let path = format!("/changes/{round}/{change}");
+                    rules.as_array_mut().context("rules")?.push(json!({"path": path, "allow": "Authenticated"}));
+                    scene.policy("users", "users", json!({"tls": {"mode": "Mutual"}, "rules": rules})).await?;
+                    scene.enforced("users").await?;
+                }
+                for name in 0..2 {
+                    another_name(scene, caller, &format!("more-{round}-{name}")).await?;
+                }
+                restarted(scene).await?;
+            }
+            Ok(())
+        })
+        .await
+    })
+    .await
+}
+
 /// A Service more is a name more, for which the sidecars fetch a new certificate.
+async fn another_name(scene: &Scene<'_>, caller: &Caller, name: &str) -> anyhow::Result<()> {
+    let before = caller.counts().await?.certificates();
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+        "spec": {"selector": {"app": "users"}, "ports": [{"port": 80, "targetPort": "http"}]},
+    });
+    scene.apply(&service).await?;
+    renewed(caller, before).await
+}
+
 #[tokio::test]
 async fn a_new_certificate_loses_nothing() -> anyhow::Result<()> {
     scene("renew", async |scene| {
         under_load(scene, async |caller| {
             ensure!(caller.counts().await?.certificates() == 2, "not one certificate for each pod");
-            let service = json!({
-                "apiVersion": "v1", "kind": "Service", "metadata": {"name": "more"},
-                "spec": {"selector": {"app": "users"}, "ports": [{"port": 80, "targetPort": "http"}]},
-            });
-            scene.apply(&service).await?;
-            eventually(PATIENCE, "a new certificate of each pod", async || {
-                let counts = caller.counts().await?;
-                ensure!(counts.certificates() == 4, "{}", counts.0);
-                Ok(())
-            })
-            .await
+            another_name(scene, caller, "more").await
         })
         .await
     })

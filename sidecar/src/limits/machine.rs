@@ -1,6 +1,7 @@
 //! What the machine allows this process, and the bounds that follow.
 
 use super::Limits;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors that are no connections: files, runtimes, listeners, the admin port.
 const OTHER_DESCRIPTORS: u64 = 64;
@@ -10,11 +11,11 @@ const DESCRIPTORS_EACH: u64 = 2;
 const MEMORY_EACH: u64 = 64 * 1024;
 
 impl Limits {
-    /// The defaults, lowered to what this process may use.
+    /// The defaults, lowered to what this process may use; of its descriptors it takes all that it may have.
     #[must_use]
     pub fn of_this_process(workers: usize) -> Self {
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-        let descriptors = open_files(&read("/proc/self/limits"));
+        let descriptors = all_descriptors();
         // A process in a container sees its own limits here; without one the file is not there or says `max`.
         let memory = read("/sys/fs/cgroup/memory.max").trim().parse().ok();
         Self::default().lowered_to(descriptors, memory, workers)
@@ -35,10 +36,12 @@ impl Limits {
     }
 }
 
-/// The soft limit in `/proc/self/limits` (proc_pid_limits(5)); none where it is unlimited.
-fn open_files(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+/// Raises the soft limit on descriptors to the hard one (getrlimit(2)); none where it is unlimited. Container runtimes leave 1,024,
+/// for the sake of programs that use select(2).
+fn all_descriptors() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if raised.is_ok() { limit.maximum } else { limit.current }
 }
 
 #[cfg(test)]
@@ -60,10 +63,9 @@ mod tests {
     }
 
     #[test]
-    fn the_soft_limit_is_read() {
-        let text = "Limit                     Soft Limit           Hard Limit           Units\nMax open files            1024                 524288               files\n";
-        assert_eq!(open_files(text), Some(1024));
-        assert_eq!(open_files("Max open files            unlimited            unlimited            files"), None);
-        assert!(open_files(&std::fs::read_to_string("/proc/self/limits").unwrap()).is_some());
+    fn all_descriptors_that_it_may_have_are_taken() {
+        let hard = getrlimit(Resource::Nofile).maximum;
+        assert_eq!(all_descriptors(), hard);
+        assert_eq!(getrlimit(Resource::Nofile).current, hard);
     }
 }

@@ -6,7 +6,7 @@ mod names;
 mod revocation;
 
 pub use anchor::{AnchorFault, check_anchor, is_sound_key, public_key};
-pub use names::{identify, service_account};
+pub use names::{alternative_names, identify, service_account};
 pub use revocation::{CrlFault, check_crl};
 
 use crate::peer::PeerCertificate;

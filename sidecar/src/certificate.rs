@@ -9,8 +9,8 @@ use crate::limits::CERTIFICATE_ANSWER;
 use crate::link::{self, Link, LinkError};
 use crate::tls::{CertificateError, ServerCertificate};
 use bytes::Bytes;
-use policy::certificate::{Life, life_of};
-use policy::wire::{CERTIFICATE_PATH, CertificateRequest, IssuedCertificate};
+use policy::certificate::{Life, alternative_names, life_of};
+use policy::wire::{CERTIFICATE_PATH, CertificateRequest, IssuedCertificate, certificate_revision};
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -32,6 +32,8 @@ pub(crate) struct Usable {
     pub(crate) certificate: ServerCertificate,
     pub(crate) bundle: Vec<CertificateDer<'static>>,
     pub(crate) life: Life,
+    /// What it says, for the operator to compare.
+    pub(crate) revision: String,
 }
 
 /// Why there is no certificate.
@@ -70,10 +72,13 @@ impl Identity {
     pub(crate) fn check(&self) -> Result<Usable, IdentityError> {
         let chain = certificates(&self.chain)?;
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|_| IdentityError::Pem)?;
-        let life = chain.first().and_then(life_of).ok_or(IdentityError::Pem)?;
+        let own = chain.first().ok_or(IdentityError::Pem)?;
+        let life = life_of(own).ok_or(IdentityError::Pem)?;
+        let names = alternative_names(own).unwrap_or_default();
+        let revision = certificate_revision(names.iter().map(String::as_str), &self.bundle);
         let bundle = certificates(&self.bundle)?;
         link::roots(&bundle)?;
-        Ok(Usable { certificate: ServerCertificate::new(chain, key)?, bundle, life })
+        Ok(Usable { certificate: ServerCertificate::new(chain, key)?, bundle, life, revision })
     }
 }
 

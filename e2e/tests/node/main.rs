@@ -20,6 +20,7 @@ mod agreement;
 mod bind;
 mod documents;
 mod first;
+mod migration;
 mod probes;
 mod rolling;
 mod webhook;

@@ -15,11 +15,11 @@ use crate::release::{rollback, upgrade};
 use crate::scene::{PATIENCE, Scene, operator, scene};
 
 /// Requests a second: what two cores carry beside the node, with a TLS handshake for every fourth.
-const RATE: u64 = 120;
+pub(crate) const RATE: u64 = 120;
 /// The same where nothing else runs, for a recorded run.
 const MOST_RATE: u64 = 300;
 /// Requests before each fault and after it.
-const LEAST: u64 = 500;
+pub(crate) const LEAST: u64 = 500;
 
 /// Two protected replicas and a caller that calls them again and again, with its own certificate and a token.
 async fn under_load(scene: &Scene<'_>, fault: impl AsyncFnOnce(&Caller) -> anyhow::Result<()>) -> anyhow::Result<()> {
@@ -56,7 +56,8 @@ async fn under(
     counts.none_lost(requests)
 }
 
-async fn passed(caller: &Caller, number: u64) -> anyhow::Result<()> {
+/// Waits until so many requests have ended.
+pub(crate) async fn passed(caller: &Caller, number: u64) -> anyhow::Result<()> {
     eventually(PATIENCE, "the load goes on", async || {
         let counts = caller.counts().await?;
         ensure!(counts.number("ended") >= number, "{}", counts.0);

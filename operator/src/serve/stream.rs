@@ -16,7 +16,8 @@ use http::StatusCode;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame};
 use jiff::Timestamp;
-use policy::wire::{FORMAT, STREAM_TYPE};
+use policy::wire::{FORMAT, STREAM_TYPE, certificate_revision};
+use query::Query;
 use sent::Sent;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -38,7 +39,7 @@ pub(super) fn open(shared: &Arc<Shared>, identity: &Arc<Identity>, query: Option
         .streams
         .take(&identity.pod)
         .ok_or_else(|| Refusal::too_many("too_many_streams", "this pod has as many streams as it may have"))?;
-    let stream = Stream::new(shared, identity, query.ports, place);
+    let stream = Stream::new(shared, identity, query, place);
     let lines = unfold(stream, |mut stream| async move {
         let line = stream.next().await?;
         Some((Ok::<_, Infallible>(Frame::data(line)), stream))
@@ -61,6 +62,8 @@ struct Stream {
     /// When the sidecar is told of that.
     renews: Option<Instant>,
     renew_spread: std::time::Duration,
+    /// What the sidecar's certificate says; none where it has none, or after it was looked at.
+    certificate: Option<String>,
     stopping: watch::Receiver<Stage>,
     counted: Counted,
 }
@@ -81,7 +84,7 @@ impl Drop for Counted {
 }
 
 impl Stream {
-    fn new(shared: &Shared, identity: &Arc<Identity>, ports: Vec<u16>, place: Place<PodId>) -> Self {
+    fn new(shared: &Shared, identity: &Arc<Identity>, query: Query, place: Place<PodId>) -> Self {
         let Limits { ping: every, stream, gone: grace, renew_spread, .. } = shared.parts.limits;
         let now = Instant::now();
         let mut ping = interval_at(now + every, every);
@@ -90,7 +93,7 @@ impl Stream {
         let metrics = Arc::clone(&shared.parts.metrics);
         let mut opened = Self {
             subscription: shared.parts.hub.subscribe(&identity.pod),
-            sent: Sent::new(ports),
+            sent: Sent::new(query.ports),
             lines: VecDeque::new(),
             ping,
             ends: now + remaining(identity.expires).min(stream),
@@ -99,6 +102,7 @@ impl Stream {
             bundles: shared.parts.authority.bundles(),
             renews: None,
             renew_spread,
+            certificate: query.certificate,
             stopping: shared.stage.subscribe(),
             // A peer that goes drops the stream wherever it is.
             counted: Counted { metrics, reason: "peer", _place: place, _token: shared.identities.opened(identity) },
@@ -130,7 +134,7 @@ impl Stream {
                 },
                 // The authority lives as long as the server.
                 Ok(()) = self.bundles.changed() => {
-                    self.renews = self.renews.or_else(|| Some(Instant::now() + share(self.renew_spread)));
+                    self.renew_soon();
                     continue;
                 }
                 () = renews => {
@@ -156,6 +160,22 @@ impl Stream {
             _ => None,
         };
         self.sent.differences(&desired, &mut self.lines);
+        self.compare(&desired);
+    }
+
+    /// Has a certificate made anew that says something else than one of now would: names and CA may have changed while no
+    /// stream was open.
+    fn compare(&mut self, desired: &Desired) {
+        let (Some(names), Some(bundle)) = (&desired.names, self.bundles.borrow().clone()) else { return };
+        let Some(certificate) = self.certificate.take() else { return };
+        let names = names.dns.iter().chain([&names.spiffe]).map(String::as_str);
+        if certificate != certificate_revision(names, &bundle) {
+            self.renew_soon();
+        }
+    }
+
+    fn renew_soon(&mut self) {
+        self.renews = self.renews.or_else(|| Some(Instant::now() + share(self.renew_spread)));
     }
 }
 

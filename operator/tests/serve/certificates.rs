@@ -3,11 +3,13 @@
 use crate::support::*;
 use http::Method;
 use operator::hub::{Desired, Names};
-use policy::wire::{CertificateRequest, IssuedCertificate};
+use policy::certificate::alternative_names;
+use policy::wire::{CertificateRequest, IssuedCertificate, certificate_revision};
 use rcgen::{CertificateParams, KeyPair, SanType};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use std::sync::Arc;
+use std::time::Duration;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 const PATH: &str = "/v1/certificate";
@@ -39,6 +41,34 @@ async fn the_names_are_the_pods_whatever_the_request_says() {
     let expected = [GeneralName::URI("spiffe://cluster.local/ns/shop/sa/web"), GeneralName::DNSName("web.shop.svc")];
     assert_eq!(names[..], expected);
     site.metric("doorward_operator_certificates_issued_total 1").await;
+}
+
+/// Names and CA may change while a sidecar has no stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_says_what_it_should_not_any_more_is_made_anew() {
+    let site = site_with(|limits| limits.renew_spread = Duration::ZERO).await;
+    site.publish(&[(pod(1), desired(1))]);
+    let token = site.token(&pod(1));
+    let reply = site.send(Method::POST, PATH, Some(&token), &greedy(&KeyPair::generate().unwrap())).await;
+    let IssuedCertificate { chain, bundle } = serde_json::from_slice(&reply.body).unwrap();
+    let names = alternative_names(&CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
+    let revision = |bundle: &str| certificate_revision(names.iter().map(String::as_str), bundle);
+    let query = |revision: &str| format!("formats=1&ports=8080&certificate={revision}");
+
+    let mut same = site.stream(&token, &query(&revision(&bundle))).await;
+    assert_eq!(types(&same.take(3).await), ["keys", "ruleset", "synced"]);
+    site.announce();
+    assert_eq!(types(&same.take(1).await), ["renew"], "of the CA that came, and none before");
+    site.publish(&[(pod(1), desired(2))]);
+    assert_eq!(types(&same.take(1).await), ["ruleset"], "once");
+    drop(same);
+
+    let mut other_ca = site.stream(&token, &query(&revision("another"))).await;
+    assert_eq!(types(&other_ca.take(4).await), ["keys", "ruleset", "synced", "renew"]);
+    site.publish(&[(pod(1), Desired { names: crate::support::names("other.shop.svc"), ..desired(2) })]);
+    let now = site.authority.bundle().unwrap();
+    let mut other_name = site.stream(&token, &query(&revision(&now))).await;
+    assert_eq!(types(&other_name.take(4).await), ["keys", "ruleset", "synced", "renew"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,9 @@
 //! The names in a certificate that may identify a caller.
 
 use crate::peer::PeerCertificate;
+use rustls_pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::X509Certificate;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Reads the names of a certificate.
 pub(super) fn read(certificate: &X509Certificate, built_in: bool, trust_domain: &str) -> PeerCertificate {
@@ -17,6 +18,18 @@ pub(super) fn read(certificate: &X509Certificate, built_in: bool, trust_domain: 
         _ => None,
     });
     identify(uris, dns, built_in, trust_domain)
+}
+
+/// Every DNS name and URI among the alternative names of a certificate, as they stand there; none where it cannot be read.
+#[must_use]
+pub fn alternative_names(certificate: &CertificateDer) -> Option<Vec<String>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let alternatives = parsed.subject_alternative_name().ok()??;
+    let text = |name: &GeneralName| match name {
+        GeneralName::URI(text) | GeneralName::DNSName(text) => Some((*text).to_owned()),
+        _ => None,
+    };
+    Some(alternatives.value.general_names.iter().filter_map(text).collect())
 }
 
 /// What names prove. Wildcards, the common name, names in the wrong field and everything that is not printable ASCII never

@@ -1,13 +1,17 @@
 //! What operator and sidecar say to each other: one JSON message a line from the operator, JSON documents to it.
 
 use super::{KeysMessage, RulesetMessage, WireError};
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 /// The audience of the service-account tokens by which sidecars show who they are.
 pub const AUDIENCE: &str = "doorward.dev";
 /// The media type of the stream.
 pub const STREAM_TYPE: &str = "application/x-ndjson";
-/// Where the stream is: `GET`, with `formats` and `ports` in the query.
+/// Where the stream is: `GET`, with `formats` and `ports` in the query, and in `certificate` the [`certificate_revision`] of the
+/// sidecar that has one.
 pub const CONFIG_PATH: &str = "/v1/config";
 /// Where a [`Report`] goes: `POST`, answered 204.
 pub const REPORT_PATH: &str = "/v1/report";
@@ -35,7 +39,7 @@ pub enum Message {
     Retain(Retain),
     /// All that there is was sent. A port that got nothing keeps its last good ruleset.
     Synced,
-    /// The names of the pod changed: fetch a new certificate.
+    /// The names of the pod changed, or who vouches: fetch a new certificate.
     Renew,
     /// Nothing to say; the operator is there.
     Ping,
@@ -179,6 +183,16 @@ pub struct UnknownKey {
     pub issuer: String,
     /// The `kid` of the token.
     pub kid: String,
+}
+
+/// What a certificate and its bundle say, as one text: by it the operator knows whether a sidecar has what it would get now.
+/// SHA-256 in base64url of the alternative names, in order, and of the bundle in PEM.
+#[must_use]
+pub fn certificate_revision<'a>(names: impl IntoIterator<Item = &'a str>, bundle: &str) -> String {
+    let mut names: Vec<&str> = names.into_iter().collect();
+    names.sort_unstable();
+    // No name has a line end.
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, format!("{}\n\n{bundle}", names.join("\n")).as_bytes()))
 }
 
 /// A certificate is asked for; whose it will be is the operator's to say.

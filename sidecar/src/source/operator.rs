@@ -20,7 +20,7 @@ use report::{Reporter, Sender};
 use rustls_pki_types::CertificateDer;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use stream::Stream;
@@ -57,6 +57,9 @@ pub enum OperatorError {
     Thread(#[from] io::Error),
 }
 
+/// The [revision](policy::wire::certificate_revision) of the certificate that is there, where one is.
+type Held = Mutex<Option<String>>;
+
 /// What the volume held is in force, and the operator not asked yet.
 #[derive(Debug)]
 pub struct Prepared {
@@ -66,6 +69,7 @@ pub struct Prepared {
     reporter: Arc<Reporter>,
     certificate: Option<Arc<CurrentCertificate>>,
     life: Option<Life>,
+    held: Arc<Held>,
     silence: Duration,
     clock: Clock,
     log: Log,
@@ -106,20 +110,21 @@ pub fn prepare(
         Some(Err(error)) => log.warn("the certificate on the volume", &error),
         None => {}
     }
-    let (link, life) = match kept {
-        None => (believe(&bundle)?, None),
+    let (link, life, held) = match kept {
+        None => (believe(&bundle)?, None, Held::default()),
         Some((link, usable)) => {
             if let Some(shown) = &certificate {
                 shown.replace(usable.certificate);
             }
-            (link, Some(usable.life))
+            (link, Some(usable.life), Held::new(Some(usable.revision)))
         }
     };
     let link = Arc::new(link);
     volume.restore(&state);
     let reporter = Arc::new(Reporter::default());
     state.refetch_with(Arc::clone(&reporter) as _);
-    Ok(Prepared { link, state, volume, reporter, certificate, life, silence, clock, log })
+    let held = Arc::new(held);
+    Ok(Prepared { link, state, volume, reporter, certificate, life, held, silence, clock, log })
 }
 
 impl Prepared {
@@ -144,9 +149,10 @@ impl Prepared {
     }
 
     async fn run(self, captured: Captured) {
-        let Self { link, state, volume, reporter, certificate, life, silence, clock, log } = self;
+        let Self { link, state, volume, reporter, certificate, life, held, silence, clock, log } = self;
         let renew = Arc::new(Notify::new());
-        let pod = Pod { state: Arc::clone(&state), volume: Arc::clone(&volume), certificate, log };
+        let (state_of_pod, volume_of_pod) = (Arc::clone(&state), Arc::clone(&volume));
+        let pod = Pod { state: state_of_pod, volume: volume_of_pod, certificate, held: Arc::clone(&held), log };
         let keeper = Keeper { link: Arc::clone(&link), clock, log, renew: Arc::clone(&renew) };
         let sender = Sender {
             reporter: Arc::clone(&reporter),
@@ -155,7 +161,7 @@ impl Prepared {
             captured,
             log,
         };
-        let stream = Stream { link, state, volume, reporter, renew, silence, clock, log };
+        let stream = Stream { link, state, volume, reporter, renew, held, silence, clock, log };
         tokio::join!(stream.run(), sender.run(), keeper.keep(life, &pod));
     }
 }
@@ -165,6 +171,7 @@ struct Pod {
     state: Arc<State>,
     volume: Arc<Volume>,
     certificate: Option<Arc<CurrentCertificate>>,
+    held: Arc<Held>,
     log: Log,
 }
 
@@ -177,6 +184,7 @@ impl Needs for Pod {
             shown.replace(usable.certificate);
         }
         self.volume.keep_identity(identity);
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(usable.revision);
         Ok(())
     }
 }

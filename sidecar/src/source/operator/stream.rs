@@ -1,5 +1,6 @@
 //! The stream: connect, take what comes, and connect again whatever happens.
 
+use super::Held;
 use super::lines::{LineError, Lines};
 use super::report::Reporter;
 use crate::backoff::{Backoff, chance};
@@ -13,7 +14,7 @@ use bytes::Bytes;
 use http::Method;
 use policy::wire::{CONFIG_PATH, FORMAT, Message, WireError};
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -25,6 +26,7 @@ pub(super) struct Stream {
     pub(super) volume: Arc<Volume>,
     pub(super) reporter: Arc<Reporter>,
     pub(super) renew: Arc<Notify>,
+    pub(super) held: Arc<Held>,
     pub(super) silence: Duration,
     pub(super) clock: Clock,
     pub(super) log: Log,
@@ -83,12 +85,15 @@ impl Stream {
         })
     }
 
-    /// Which formats this version reads, and for which ports.
+    /// Which formats this version reads, for which ports, and with which certificate.
     fn path(&self) -> String {
         let mut path = format!("{CONFIG_PATH}?formats={FORMAT}&ports=");
         for (place, port) in self.state.ports().enumerate() {
             // Writing into a text does not fail.
             let _ = write!(path, "{}{port}", if place == 0 { "" } else { "," });
+        }
+        if let Some(revision) = self.held.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
+            let _ = write!(path, "&certificate={revision}");
         }
         path
     }

@@ -58,6 +58,28 @@ async fn a_certificate_is_made_anew_at_two_thirds_of_its_life() {
     assert!(took > Duration::from_millis(2500) && took < Duration::from_millis(5500), "{took:?}");
 }
 
+/// What changed while no stream was open, the operator finds by that.
+#[tokio::test]
+async fn the_operator_is_told_which_certificate_is_there() {
+    let pod = Pod::new().await;
+    pod.operator.set(&pod.lines());
+    let sidecar = pod.start();
+    sidecar.ready().await;
+    pod.operator.cut();
+    eventually("it comes again", || async { pod.operator.opened().len() == 2 }).await;
+    let shown = certificate_of(&pod.client(&sidecar, 3000).connect(Some(b"http/1.1")).await.unwrap());
+    let names = policy::certificate::alternative_names(&shown).unwrap();
+    let revision = policy::wire::certificate_revision(names.iter().map(String::as_str), &pod.ca.pem());
+    let opened = pod.operator.opened();
+    assert!(opened[1].0.ends_with(&format!("&certificate={revision}")), "{opened:?}");
+    // One that is started again has it from its volume.
+    drop(sidecar);
+    let again = pod.start();
+    again.ready().await;
+    eventually("it comes again", || async { pod.operator.opened().len() == 3 }).await;
+    assert_eq!(pod.operator.opened()[2].0, opened[1].0);
+}
+
 #[tokio::test]
 async fn the_built_in_ca_is_replaced_for_callers_and_for_the_operator() {
     let pod = Pod::new().await;

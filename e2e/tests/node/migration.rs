@@ -10,8 +10,8 @@ use crate::rolling::{LEAST, RATE, passed};
 use crate::scene::{Scene, scene};
 
 /// A step: the policy of now, on all pods.
-async fn step(scene: &Scene<'_>, mode: &str, tls: &str) -> anyhow::Result<()> {
-    scene.policy("users", "users", json!({"mode": mode, "tls": {"mode": tls}, "rules": rules()})).await?;
+async fn step(scene: &Scene<'_>, tls: &str) -> anyhow::Result<()> {
+    scene.policy("users", "users", json!({"tls": {"mode": tls}, "rules": rules()})).await?;
     scene.enforced("users").await
 }
 
@@ -49,19 +49,19 @@ async fn no_step_of_the_way_loses_a_call_that_is_allowed() -> anyhow::Result<()>
             .await?;
         scene.annotate("users", &json!({"doorward.dev/inject": "true"})).await?;
         scene.rolled_out("users").await?;
-        step(scene, "Audit", "Permissive").await?;
+        scene.says("users", "Enforced", "False", "Audit").await?;
         ensure!(caller.outcome(&refused).await? == "200", "Audit refuses");
-        step(scene, "Enforce", "Permissive").await?;
+        step(scene, "Permissive").await?;
         ensure!(caller.outcome(&refused).await? == "401", "Enforce lets pass");
         none_lost(&caller).await?;
 
         // They were moved to TLS, and have certificates.
         caller.load(&call("https", &known, true)).await?;
         passed(&caller, LEAST).await?;
-        step(scene, "Enforce", "Optional").await?;
+        step(scene, "Optional").await?;
         ensure!(caller.outcome(&plain).await? != "200", "Optional takes plain HTTP");
         ensure!(caller.outcome(&call("https", &known, false)).await? == "200", "Optional wants a certificate");
-        step(scene, "Enforce", "Mutual").await?;
+        step(scene, "Mutual").await?;
         ensure!(caller.outcome(&call("https", &known, false)).await? != "200", "Mutual wants no certificate");
         none_lost(&caller).await
     })

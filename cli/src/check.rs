@@ -61,7 +61,8 @@ pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
                 writeln!(out, "skipped: {skipped}")?;
             }
             if nothing {
-                writeln!(out, "no ApiAuthPolicy found")?;
+                let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+                writeln!(out, "no ApiAuthPolicy in {}", names.join(", "))?;
             }
         }
     }

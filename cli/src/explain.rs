@@ -144,7 +144,7 @@ impl Judged {
         let head = head.as_request_head();
         let answer = match CanonicalRequest::read(&head, ruleset.paths(), &limits) {
             Ok(canonical) => {
-                let question = Question { ruleset, head, request: &canonical, peer: &peer, now: moment };
+                let question = Question { ruleset, head, request: &canonical, peer: &peer, now: moment, begun: moment };
                 Answer::of_policy(&self.name(), explain(question, &mut authenticate), &sent)
             }
             Err(reason) => {

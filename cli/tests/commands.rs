@@ -297,9 +297,19 @@ fn a_failing_test_shows_what_came_and_why() {
         ("policies: [policy.yaml]\ntests: [{name: a, request: {method: GET, target: /}}]\n", "missing field `expect`"),
         (&tests("permit"), "unknown variant `permit`, expected one of `allow`, `deny`, `own`"),
         (&tests("{deny: {codes: x}}"), "unknown field `codes`, expected one of `code`"),
+        (
+            &tests("{deny: rolemissing}"),
+            "odd.yaml:3: not a test: there is no code `rolemissing`; the nearest is `role_missing`",
+        ),
+        (
+            &tests("{deny: token_invalid/token_expire}"),
+            "no detail of `token_invalid` `token_expire`; the nearest is `token_expired`",
+        ),
+        (&tests("{deny: {code: no_rule, detail: x}}"), "no detail of `no_rule` `x`: it has none"),
+        ("policies: [policy.yaml]\ntests:\n\t- x\n", "indent with spaces"),
         (&tests("[allow]"), "expected `allow`, `deny`, `own`, or one of them with what it must have"),
         (
-            &(tests("{deny: x}") + "- {name: a reader, request: {method: GET, target: /}, expect: {deny: x}}\n"),
+            &(tests("deny") + "- {name: a reader, request: {method: GET, target: /}, expect: deny}\n"),
             "name of another one",
         ),
     ] {
@@ -466,6 +476,14 @@ fn run_takes_changes_and_keeps_the_last_good_policy() {
     workspace.write("policy.yaml", &POLICY.replace("Anonymous", "Everybody"));
     assert!(errors.any(|line| line.contains("the one before stays in force")));
     assert_eq!((status("/health"), status("/other")), ("403".into(), "502".into()));
+    // A pipe in its place is not waited for, and the next file is read.
+    std::fs::remove_file(workspace.path("policy.yaml")).unwrap();
+    assert!(Command::new("mkfifo").arg(workspace.path("policy.yaml")).status().unwrap().success());
+    assert!(errors.any(|line| line.contains("is no file any more")));
+    std::fs::remove_file(workspace.path("policy.yaml")).unwrap();
+    workspace.write("policy.yaml", POLICY);
+    assert!(errors.any(|line| line == "the changed policy is in force"));
+    assert_eq!((status("/health"), status("/other")), ("502".into(), "403".into()));
     assert!(Command::new("kill").args(["-TERM", &running.id().to_string()]).status().unwrap().success());
     assert!(running.wait().unwrap().success());
 }

@@ -189,6 +189,8 @@ codes! {
     BadClaimPath = "bad_claim_path",
     /// A text is no path template.
     BadTemplate = "bad_template",
+    /// A segment of a template that other routers take for a parameter stands for itself.
+    LiteralParameter = "literal_parameter",
     /// A method that never passes.
     BadMethod = "bad_method",
     /// A text is no host.

@@ -165,6 +165,7 @@ fn lower(policy: ApiAuthPolicy, config_maps: &ConfigMaps, settings: &Settings, s
     let spec = &policy.spec;
     check_name(&policy, sink);
     check_selector(&policy, sink);
+    check_port(&policy, sink);
     check_expressions(&policy, sink);
     warn_of_migration(&policy, sink);
     let tls = tls::lower(&context, sink);
@@ -222,6 +223,25 @@ fn check_name(policy: &ApiAuthPolicy, sink: &mut Sink) {
                 "write lower-case letters, digits, `-` and `.`, a letter or digit at either end",
             );
         }
+    }
+}
+
+/// The form of the ports' names of containers (RFC 6335, section 5.1): another one would select no port of any pod.
+fn check_port(policy: &ApiAuthPolicy, sink: &mut Sink) {
+    let Some(IntOrString::String(name)) = &policy.spec.port else { return };
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let has_form = name.bytes().all(plain)
+        && name.bytes().any(|byte| byte.is_ascii_lowercase())
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains("--");
+    if !has_form {
+        let hint = if name.bytes().all(|byte| byte.is_ascii_digit()) {
+            "write a number without quotes"
+        } else {
+            "write the container port's number, or its name: lower-case letters, digits and `-`"
+        };
+        sink.error("/spec/port", Code::BadFormat, format!("{} is no name of a port", quoted(name)), hint);
     }
 }
 

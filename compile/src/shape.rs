@@ -107,16 +107,15 @@ impl Walk<'_> {
     }
 
     fn name(&mut self, object: &Value) {
-        match object.pointer("/metadata/name") {
-            Some(Value::String(_)) => {}
-            Some(other) => self.at("metadata", |walk| {
-                walk.at("name", |walk| {
-                    walk.error(Code::WrongType, format!("expected a string, got {}", kind_of(other)))
+        for field in ["name", "namespace"] {
+            self.at("metadata", |walk| {
+                walk.at(field, |walk| match object.pointer(&format!("/metadata/{field}")) {
+                    Some(Value::String(_)) => {}
+                    Some(other) => walk.wrong_type("string", other, &Value::Null),
+                    None if field == "name" => walk.missing(field, "write `name: NAME`"),
+                    None => {}
                 });
-            }),
-            None => self.at("metadata", |walk| {
-                walk.at("name", |walk| walk.error(Code::MissingField, "`name` is missing".into()));
-            }),
+            });
         }
     }
 
@@ -130,16 +129,18 @@ impl Walk<'_> {
             ("object", Value::Object(fields)) => self.object(fields, schema),
             ("boolean", Value::Bool(_)) => {}
             (bounds::PORT, Value::String(_) | Value::Number(_)) => self.report(bounds::port(value, schema)),
-            (expected, _) => self.wrong_type(expected, value),
+            (expected, _) => self.wrong_type(expected, value, schema),
         }
     }
 
-    fn wrong_type(&mut self, expected: &str, value: &Value) {
+    fn wrong_type(&mut self, expected: &str, value: &Value, schema: &Value) {
         let message = format!("expected {}, got {}", article(expected), kind_of(value));
         if expected == "string" && (value.is_number() || value.is_boolean()) {
             // The number may be written otherwise than JSON prints it, and the string must be what was written.
             let written = self.places.unquoted(&self.pointer).map_or_else(|| value.to_string(), str::to_owned);
-            return self.hinted(Code::WrongType, message, &format!("write it in quotes: `\"{written}\"`"));
+            let quoted = format!("write it in quotes: `\"{written}\"`");
+            let hint = bounds::string(&written, schema).and_then(|fault| fault.hint).unwrap_or(quoted);
+            return self.hinted(Code::WrongType, message, &hint);
         }
         if expected == "boolean" {
             return self.hinted(Code::WrongType, message, "write `true` or `false`, without quotes");
@@ -198,8 +199,8 @@ impl Walk<'_> {
         for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
             // A misspelt field is said once.
             if !fields.contains_key(name) && !meant.contains(&Some(name)) {
-                let hint = properties.get(name).and_then(names::choices);
-                self.at(name, |walk| walk.missing(name, hint));
+                let cure = names::cure(name, properties.get(name).unwrap_or(&Value::Null));
+                self.at(name, |walk| walk.missing(name, &cure));
             }
         }
         // Beside an unknown field, what stands together cannot be told.
@@ -230,12 +231,8 @@ impl Walk<'_> {
         meant
     }
 
-    fn missing(&mut self, name: &str, hint: Option<String>) {
-        let message = format!("`{name}` is missing");
-        match hint {
-            Some(hint) => self.hinted(Code::MissingField, message, &hint),
-            None => self.error(Code::MissingField, message),
-        }
+    fn missing(&mut self, name: &str, cure: &str) {
+        self.hinted(Code::MissingField, format!("`{name}` is missing"), cure);
     }
 
     fn at<T>(&mut self, segment: &str, check: impl FnOnce(&mut Self) -> T) -> T {

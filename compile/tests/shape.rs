@@ -233,6 +233,11 @@ fn values_are_within_their_bounds() {
             "p.yaml:12:13: error[bad_format]: spec.issuers[0].leeway: `1d` has not the form of a duration; write a number and one of ms, s, m and h, such as `30s`",
         ),
         (
+            "    audiences",
+            "    leeway: 30\n    audiences",
+            "p.yaml:12:13: error[wrong_type]: spec.issuers[0].leeway: expected a string, got the number `30`; write a number and one of ms, s, m and h, such as `30s`",
+        ),
+        (
             "name: main",
             "name: my issuer",
             "p.yaml:10:11: error[bad_format]: spec.issuers[0].name: `my issuer` has not the form of a name; write letters, digits, `.`, `_` and `-`, with a letter or a digit at both ends",
@@ -253,9 +258,18 @@ fn what_must_be_there_is_missed_where_it_should_stand() {
         (
             "    issuer: https://login.example.com\n",
             "",
-            "p.yaml:10:5: error[missing_field]: spec.issuers[0].issuer: `issuer` is missing",
+            "p.yaml:10:5: error[missing_field]: spec.issuers[0].issuer: `issuer` is missing; write `issuer: …`",
         ),
-        ("name: orders, ", "", "p.yaml:3:11: error[missing_field]: metadata.name: `name` is missing"),
+        (
+            "name: orders, ",
+            "",
+            "p.yaml:3:11: error[missing_field]: metadata.name: `name` is missing; write `name: NAME`",
+        ),
+        (
+            "  tls:\n    mode: Mutual\n    minVersion: \"1.2\"\n",
+            "",
+            "p.yaml:5:3: error[missing_field]: spec.tls: `tls` is missing; write `tls: {mode: Mutual}`",
+        ),
     ] {
         assert_eq!(after(from, to), [expected], "{from}");
     }

@@ -70,7 +70,7 @@ pub enum ForwardToken {
 }]))]
 pub struct IdentityHeader {
     /// The name of the header, without regard to case.
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = 64))]
     pub name: String,
 
     /// The attribute of the caller that is the value.

@@ -49,6 +49,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) token: &'a TokenState,
     pub(crate) issuers: &'a [Issuer],
     pub(crate) now: Timestamp,
+    pub(crate) begun: Timestamp,
 }
 
 impl<'a> Facts<'a> {

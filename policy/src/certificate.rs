@@ -7,7 +7,7 @@ mod revocation;
 
 pub use anchor::{AnchorFault, check_anchor, is_sound_key, public_key};
 pub use names::{alternative_names, identify, service_account};
-pub use revocation::{CrlFault, check_crl};
+pub use revocation::{CrlFault, check_crl, crl_of};
 
 use crate::peer::PeerCertificate;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -15,6 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use revocation::RevocationLists;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
+use std::borrow::Cow;
 use std::time::Duration;
 use webpki::aws_lc_rs as algorithms;
 use webpki::{EndEntityCert, KeyUsage};
@@ -41,6 +42,8 @@ pub struct ClientCa {
     name: Box<str>,
     built_in: bool,
     anchors: Vec<TrustAnchor<'static>>,
+    /// How long each of them is valid, which webpki does not look at.
+    lives: Vec<Life>,
     subjects: Vec<Vec<u8>>,
     revocation: RevocationLists,
 }
@@ -80,9 +83,29 @@ impl ClientCa {
                 .map_err(|_| CertificateFault::Malformed)
         };
         let anchors = certificates.iter().map(anchor).collect::<Result<Vec<_>, _>>()?;
+        let life = |certificate| life_of(certificate).ok_or(CertificateFault::Malformed);
+        let lives = certificates.iter().map(life).collect::<Result<Vec<_>, _>>()?;
         let subjects = certificates.iter().map(subject).collect::<Result<Vec<_>, _>>()?;
         let revocation = RevocationLists::new(crls).map_err(|_| CertificateFault::Malformed)?;
-        Ok(Self { name: name.into(), built_in, anchors, subjects, revocation })
+        Ok(Self { name: name.into(), built_in, anchors, lives, subjects, revocation })
+    }
+
+    /// The certificates that are valid: what has expired vouches for nobody.
+    fn anchors_at(&self, now: Duration) -> Cow<'_, [TrustAnchor<'static>]> {
+        let valid = |life: &Life| life.begin <= now && now <= life.end;
+        if self.lives.iter().all(valid) {
+            return Cow::Borrowed(&self.anchors);
+        }
+        let both = self.anchors.iter().zip(&self.lives);
+        both.filter(|(_, life)| valid(life)).map(|(anchor, _)| anchor.clone()).collect()
+    }
+
+    /// The first moment after `now`, counted from 1970, at which its word may be another: a certificate of its own begins or
+    /// ends, or a revocation list runs out.
+    #[must_use]
+    pub fn next_change(&self, now: Duration) -> Option<Duration> {
+        let own = self.lives.iter().flat_map(|life| [life.begin, life.end]);
+        own.chain(self.revocation.ends()).filter(|moment| *moment > now).min()
     }
 
     /// Its name in the policy.
@@ -122,7 +145,6 @@ pub fn verify(
 ) -> Result<PeerCertificate, CertificateFault> {
     let certificate = EndEntityCert::try_from(end_entity).map_err(|_| CertificateFault::Malformed)?;
     let (_, parsed) = X509Certificate::from_der(end_entity).map_err(|_| CertificateFault::Malformed)?;
-    let now = UnixTime::since_unix_epoch(now);
     let ca = vouching(cas, &certificate, intermediates, now)?;
     // webpki takes an absent extension as any usage; a server's certificate without one must not call as a client.
     let for_clients = parsed.extended_key_usage().ok().flatten().is_some_and(|usage| usage.value.client_auth);
@@ -137,16 +159,16 @@ fn vouching<'a>(
     cas: &'a [ClientCa],
     certificate: &EndEntityCert,
     intermediates: &[CertificateDer],
-    now: UnixTime,
+    now: Duration,
 ) -> Result<&'a ClientCa, CertificateFault> {
     let mut fault = CertificateFault::Untrusted;
     for ca in cas {
-        let lists = ca.revocation.borrowed();
+        let (lists, anchors) = (ca.revocation.borrowed(), ca.anchors_at(now));
         let verified = certificate.verify_for_usage(
             SIGNATURE_ALGORITHMS,
-            &ca.anchors,
+            &anchors,
             intermediates,
-            now,
+            UnixTime::since_unix_epoch(now),
             KeyUsage::client_auth(),
             revocation::options(&lists),
             None,

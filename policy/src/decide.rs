@@ -31,6 +31,9 @@ pub struct Question<'a> {
     pub peer: &'a Peer,
     /// The present moment.
     pub now: Timestamp,
+    /// When the request began: how old its token and its login were then counts for as long as it lasts. Of a request that
+    /// begins, the present moment.
+    pub begun: Timestamp,
 }
 
 /// Who verifies tokens: the keys themselves, or a cache before them.
@@ -109,7 +112,7 @@ pub fn audit_unreadable<'a>(
     limits.check(&head)?;
     let client = ruleset.addresses.client(peer, head.headers);
     let credential = request::credential(head.headers);
-    let token = look_at_token(ruleset, peer, now, credential, authenticate).into_verified();
+    let token = look_at_token(ruleset, peer, (now, now), credential, authenticate).into_verified();
     let audited = Some(Refused { reason, rule: None, ruleset });
     Ok(Granted { rule: None, request: None, head, ruleset, peer, client, token, audited })
 }
@@ -184,15 +187,15 @@ impl<'a> Question<'a> {
     }
 
     fn look_at_token(self, authenticate: &mut impl Authenticate) -> TokenState {
-        look_at_token(self.ruleset, self.peer, self.now, self.request.credential(), authenticate)
+        look_at_token(self.ruleset, self.peer, (self.now, self.begun), self.request.credential(), authenticate)
     }
 
     fn facts<'f>(self, client: Client, token: &'f TokenState) -> Facts<'f>
     where
         'a: 'f,
     {
-        let Self { ruleset, request, peer, now, .. } = self;
-        Facts { request, peer, address: client.address, token, issuers: &ruleset.issuers, now }
+        let Self { ruleset, request, peer, now, begun, .. } = self;
+        Facts { request, peer, address: client.address, token, issuers: &ruleset.issuers, now, begun }
     }
 
     fn conclude(self, considered: Considered<'a>, authenticate: &mut impl Authenticate) -> Decision<'a> {
@@ -241,7 +244,7 @@ impl<'a> Question<'a> {
 fn look_at_token(
     ruleset: &Ruleset,
     peer: &Peer,
-    now: Timestamp,
+    (now, begun): (Timestamp, Timestamp),
     credential: Credential,
     authenticate: &mut impl Authenticate,
 ) -> TokenState {
@@ -252,7 +255,7 @@ fn look_at_token(
     };
     let usable = authenticate.authenticate(token).and_then(|token| {
         let issuer = ruleset.issuers.get(token.issuer()).ok_or(TokenFault::UnknownIssuer)?;
-        token.check(issuer, peer, now)?;
+        token.check(issuer, peer, now, begun)?;
         Ok(token)
     });
     usable.map_or_else(TokenState::Unproven, TokenState::Verified)

@@ -4,7 +4,7 @@ mod jwk;
 mod publish;
 mod source;
 
-pub use source::KeySource;
+pub use source::{KeySource, at_hand_id, is_at_hand};
 
 use crate::json;
 use crate::wire::Algorithm;

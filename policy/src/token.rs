@@ -114,12 +114,12 @@ impl VerifiedToken {
         self
     }
 
-    /// Whether the token is good now and on this connection.
+    /// Whether the token is good now and on this connection, and was young enough when the request began.
     ///
     /// # Errors
     /// The times first, then the binding (RFC 8705, section 3).
-    pub fn check(&self, issuer: &Issuer, peer: &Peer, now: Timestamp) -> Result<(), TokenFault> {
-        self.times.check(issuer, now)?;
+    pub fn check(&self, issuer: &Issuer, peer: &Peer, now: Timestamp, begun: Timestamp) -> Result<(), TokenFault> {
+        self.times.check(issuer, now, begun)?;
         self.confirmation.check(peer)
     }
 

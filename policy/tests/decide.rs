@@ -115,7 +115,14 @@ fn answer(ruleset: &Ruleset, ask: &Ask) -> Answer {
         plaintext: false,
         tls12: false,
     };
-    let question = Question { ruleset, head, request: &request, peer: &peer, now: Timestamp::from_millis(NOW) };
+    let question = Question {
+        ruleset,
+        head,
+        request: &request,
+        peer: &peer,
+        now: Timestamp::from_millis(NOW),
+        begun: Timestamp::from_millis(NOW),
+    };
     let mut judge = Judge { ruleset, token: ask.token.clone(), looked: 0 };
     let explained = explain(question, &mut judge);
     let told = verdict(&explained.decision);

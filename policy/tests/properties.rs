@@ -95,7 +95,7 @@ fn verdict(ruleset: &Ruleset, (method, host, path, scopes): &Asked) -> Verdict {
     let head = RequestHead { method: &method, uri: &uri, version: Version::HTTP_11, headers: &headers };
     let request = CanonicalRequest::read(&head, ruleset.paths(), &SizeLimits::default()).unwrap();
     let now = Timestamp::from_millis(1_800_000_000_000);
-    let question = Question { ruleset, head, request: &request, peer: &Peer::default(), now };
+    let question = Question { ruleset, head, request: &request, peer: &Peer::default(), now, begun: now };
     match decide(question, &mut Judge(ruleset, scopes.unwrap_or_default())) {
         Decision::Granted(granted) => {
             let permit = granted.discharge();

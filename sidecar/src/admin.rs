@@ -50,6 +50,10 @@ impl Site {
         Some(format!("{}{cure}", in_full(&fault)))
     }
 
+    fn lacks_certificate(&self) -> bool {
+        !self.certificate.is_there() && self.state.speaks_tls()
+    }
+
     /// Why no request should come here, where none should.
     fn not_ready(&self) -> Option<String> {
         if self.drain.has_begun() {
@@ -59,7 +63,7 @@ impl Site {
         let astray = self.state.ports().find(|port| !captured.contains(port));
         self.not_started()
             .or_else(|| astray.map(|port| format!("the traffic of port {port} is not proven to come here")))
-            .or_else(|| (!self.certificate.is_there()).then(|| "no certificate".to_owned()))
+            .or_else(|| self.lacks_certificate().then(|| "no certificate".to_owned()))
             .or_else(|| (!self.state.is_ready()).then(|| "no policy is in force".to_owned()))
     }
 }

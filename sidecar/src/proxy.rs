@@ -89,6 +89,7 @@ impl Worker {
         let id = self.ids.next();
         let client_side = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
+        let begun = self.clock.now();
         let turn = connection.turn(self.events.begin(&head, &id, connection.address.ip()), &body);
         let record = &turn.record;
         let verdict = self.decide(connection, &head, &id, record);
@@ -107,7 +108,7 @@ impl Worker {
                 Err(refusal)
             }
             Course::Forward(outbound) => {
-                let opened = Opened { worker: Rc::clone(self), connection: Rc::clone(connection), head };
+                let opened = Opened { worker: Rc::clone(self), connection: Rc::clone(connection), head, begun };
                 let progress = Progress::new(limits.idle, connection.moved(), opened);
                 let upload = Upload::new(body, limits.size.body, Rc::clone(&progress), outbound.trailers());
                 let sent = self.upstream.send(*outbound, upload, &progress, limits.request).await;
@@ -206,7 +207,7 @@ impl Worker {
         if connection.peer.lost_its_word() && !ruleset.is_audit() {
             return Err(Reason::TlsMode.into());
         }
-        match decide(Question { ruleset, head, request: &request, peer: &peer, now }, &mut verifier) {
+        match decide(Question { ruleset, head, request: &request, peer: &peer, now, begun: now }, &mut verifier) {
             Decision::Own(own) => Ok(Course::Own(own.into())),
             Decision::Refused(refused) => {
                 record.by_rule(refused.rule());

@@ -24,7 +24,7 @@ pub struct Settings {
     pub binding: Binding,
     /// How traffic comes here, where that has to be proven: a port whose traffic does not makes the proxy not ready.
     pub capture: Option<Capture>,
-    /// The certificate that callers see; without one the proxy is not ready.
+    /// The certificate that callers see; without one the proxy is not ready, but where no policy asks for TLS.
     pub certificate: Arc<CurrentCertificate>,
     /// Threads that serve, at least one.
     pub workers: usize,

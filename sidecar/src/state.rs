@@ -224,6 +224,12 @@ impl State {
         self.ports.iter().all(Port::is_ready)
     }
 
+    /// Whether any port needs the certificate that callers see.
+    #[must_use]
+    pub fn speaks_tls(&self) -> bool {
+        self.ports.iter().any(Port::speaks_tls)
+    }
+
     /// What is wrong with what was received last, where something is, on the first port where it is.
     #[must_use]
     pub fn fault(&self) -> Option<String> {

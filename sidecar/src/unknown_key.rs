@@ -3,6 +3,7 @@
 //! Decisions stay pure: the wait stands outside, and after it the request is decided again.
 
 use crate::limits::{KEY_PATIENCE, KEY_REFETCH, KEY_WAITERS};
+use policy::keys::is_at_hand;
 use policy::wire::UnknownKey;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -37,7 +38,7 @@ struct Entry {
 /// What becomes of a request that names an unknown key.
 #[derive(Debug)]
 pub(crate) enum Asked {
-    /// It was looked for just now, or there is nobody to ask.
+    /// It was looked for just now, or nobody can fetch it.
     InVain,
     /// Too many wait for keys of this issuer.
     Full,
@@ -67,7 +68,7 @@ impl UnknownKeys {
 
     /// Asks for a key; who may wait looks at the keys once more before it does, for they may have come meanwhile.
     pub(crate) fn ask(self: &Arc<Self>, key: &UnknownKey) -> Asked {
-        let Some(refetch) = self.refetch.get() else { return Asked::InVain };
+        let Some(refetch) = self.refetch.get().filter(|_| !is_at_hand(&key.issuer)) else { return Asked::InVain };
         let changes = self.changes.subscribe();
         let (mut asked, now) = (self.lock(), Instant::now());
         asked.retain(|_, entry| entry.waiters > 0 || entry.at + KEY_REFETCH > now);
@@ -91,7 +92,7 @@ impl UnknownKeys {
 
     /// Tells of a key that no request waits for.
     pub(crate) fn tell(&self, key: &UnknownKey) {
-        if let Some(refetch) = self.refetch.get() {
+        if let Some(refetch) = self.refetch.get().filter(|_| !is_at_hand(&key.issuer)) {
             refetch.refetch(key);
         }
     }
@@ -160,6 +161,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_anybody_to_ask_nobody_waits() {
         assert!(matches!(Arc::new(UnknownKeys::default()).ask(&key("a", "1")), Asked::InVain));
+        let (keys, heard) = keys();
+        let inline = key(&policy::keys::at_hand_id("a", "inline", "shop/users"), "1");
+        assert!(matches!(keys.ask(&inline), Asked::InVain), "keys in the policy come with the policy alone");
+        keys.tell(&inline);
+        assert!(heard.0.lock().unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]

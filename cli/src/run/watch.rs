@@ -46,13 +46,24 @@ pub fn watch(source: Source, mut seen: Fingerprint, enforcer: Arc<Enforcer>) -> 
 }
 
 fn apply(source: &Source, enforcer: &Enforcer) {
-    let mut errors = std::io::stderr().lock();
-    let said = match source.apply(enforcer, &mut errors) {
-        Ok(_) => writeln!(errors, "the changed policy is in force"),
-        Err(error) => writeln!(errors, "{error:#}\nthe changed policy is refused; the one before stays in force"),
+    // Not written at once: the thread that fetches keys writes too, and this one may wait for it.
+    let mut told = Vec::new();
+    let applied = all_files(source).and_then(|()| source.apply(enforcer, &mut told));
+    let said = match applied {
+        Ok(_) => writeln!(told, "the changed policy is in force"),
+        Err(error) => writeln!(told, "{error:#}\nthe changed policy is refused; the one before stays in force"),
     };
     // There is nowhere left to report to when standard error is gone.
-    let _ = said;
+    let _ = said.and_then(|()| std::io::stderr().write_all(&told));
+}
+
+/// A pipe in the place of a file would be waited for without end.
+fn all_files(source: &Source) -> anyhow::Result<()> {
+    for file in &source.files {
+        let is_other = std::fs::metadata(file).is_ok_and(|metadata| !metadata.is_file());
+        anyhow::ensure!(!is_other, "`{}` is no file any more", file.display());
+    }
+    Ok(())
 }
 
 /// What tells changed files from those that were read. Take it before reading: a change in between is then seen as one

@@ -1,8 +1,9 @@
 //! What a test expects, and how an answer differs from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use policy::reason::Reason;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -141,6 +142,21 @@ impl<'de> Deserialize<'de> for DenyText {
 }
 
 impl DenyText {
+    /// What is wrong with it where no request is ever refused so.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        let Deny { code, detail, .. } = self.full();
+        let code = code?;
+        let known: BTreeSet<&str> = Reason::all().into_iter().map(Reason::code).collect();
+        if !known.contains(code.as_str()) {
+            return Some(unknown("code", &code, known));
+        }
+        let of_code = Reason::all().into_iter().filter(|reason| reason.code() == code);
+        let known: BTreeSet<&str> = of_code.filter_map(Reason::detail).collect();
+        let detail = detail.filter(|detail| !known.contains(detail.as_str()))?;
+        Some(unknown(&format!("detail of `{code}`"), &detail, known))
+    }
+
     /// In full.
     #[must_use]
     pub fn full(&self) -> Deny {
@@ -152,6 +168,14 @@ impl DenyText {
                 Deny { code: Some(code.to_owned()), detail: detail.map(str::to_owned), ..Deny::default() }
             }
         }
+    }
+}
+
+fn unknown(what: &str, text: &str, known: BTreeSet<&str>) -> String {
+    let nearest = known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, text));
+    match nearest {
+        Some(nearest) => format!("there is no {what} `{text}`; the nearest is `{nearest}`"),
+        None => format!("there is no {what} `{text}`: it has none"),
     }
 }
 

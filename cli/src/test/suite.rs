@@ -105,7 +105,9 @@ impl Suite {
     /// Where it cannot be read, holds no tests, or a test is none.
     pub fn read(file: &Path) -> anyhow::Result<Self> {
         let text = load::read(file)?;
-        let documents = source::read(&file.display().to_string(), &text).map_err(Refused)?;
+        // Not `Refused`, which is said of policies.
+        let unread = |faults| anyhow::Error::msg(Refused(faults).to_string());
+        let documents = source::read(&file.display().to_string(), &text).map_err(unread)?;
         let [document] = documents.as_slice() else {
             bail!("`{}` holds {} documents, not one", file.display(), documents.len())
         };
@@ -142,6 +144,11 @@ impl Case {
         let line = document.places.nearest(&format!("/tests/{index}")).line;
         let raw: RawCase =
             serde_json::from_value(test.clone()).with_context(|| format!("{}:{line}: not a test", document.file))?;
+        if let Expect::Deny(deny) = &raw.expect
+            && let Some(fault) = deny.fault()
+        {
+            bail!("{}:{line}: not a test: {fault}", document.file);
+        }
         let now = match raw.now {
             Some(now) => now,
             None => serde_json::from_value(Value::from(DEFAULT_NOW))?,

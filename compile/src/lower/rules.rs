@@ -63,7 +63,15 @@ fn template(path: &str, context: &Context, pointer: &str, sink: &mut Sink) -> Op
     let own = |template: &Template| context.policy.spec.resource.is_some() && template.is_metadata();
     let parsed = Template::parse(path);
     match parsed.and_then(|template| if own(&template) { Err(TemplateError::Reserved) } else { Ok(template) }) {
-        Ok(template) => Some(template),
+        Ok(template) => {
+            if let Some(name) =
+                path.split('/').find_map(|segment| segment.strip_prefix(':').filter(|name| !name.is_empty()))
+            {
+                let message = format!("`:{name}` is no parameter here: it matches these characters alone");
+                sink.warning(pointer, Code::LiteralParameter, message, &format!("write `{{{name}}}`"));
+            }
+            Some(template)
+        }
         Err(fault) => {
             sink.error(
                 pointer,

@@ -582,8 +582,28 @@ fn rules_side_by_side() {
             &[],
         ),
         (&["path: /a/**, allow: Anonymous", "path: /a/b, allow: Anonymous"], &[]),
+        (&["path: \"/users/:id\", allow: Authenticated"], &["literal_parameter spec.rules[0].path"]),
+        (&["path: \"/users/a:b/:\", allow: Authenticated"], &[]),
     ] {
         assert_eq!(rules(written), wanted, "{written:?}");
+    }
+}
+
+#[test]
+fn a_port_by_name_has_the_form_of_names_of_ports() {
+    for (name, is_taken) in [
+        ("http", true),
+        ("h2c-1", true),
+        ("\"3000\"", false),
+        ("Http", false),
+        ("-a", false),
+        ("a--b", false),
+        ("my port", false),
+    ] {
+        let text = POLICY.replacen("  tls:", &format!("  port: {name}\n  tls:"), 1);
+        let (compiled, found) = compile_text(&text, &all_there());
+        assert_eq!(compiled.is_some(), is_taken, "{name}: {found:?}");
+        assert!(is_taken || found.iter().any(|fault| fault.path == "spec.port"), "{name}: {found:?}");
     }
 }
 

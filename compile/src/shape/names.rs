@@ -51,17 +51,43 @@ pub(super) fn not_one_of(text: &str, values: &[Value]) -> Option<Fault> {
     if known.contains(&text) {
         return None;
     }
-    let hint = match nearest(text, &known) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => format!("write one of {}", list(&known)),
+    let hint = match (nearest(text, &known), &known[..]) {
+        (Some(meant), _) => format!("did you mean `{meant}`?"),
+        (None, [only]) => format!("write `{only}`, or leave the field out"),
+        (None, _) => format!("write one of {}", list(&known)),
     };
     Some(Fault { code: Code::NotOneOf, message: format!("unknown value {}", quoted(text)), hint: Some(hint) })
 }
 
-/// What can be written where a schema lists the values.
-pub(super) fn choices(schema: &Value) -> Option<String> {
-    let values: Vec<&str> = schema.get("enum")?.as_array()?.iter().filter_map(Value::as_str).collect();
-    Some(format!("write one of {}", list(&values)))
+/// What may be written for a field that is missing: one of the listed values, or what an object must have.
+pub(super) fn cure(name: &str, schema: &Value) -> String {
+    let values: Vec<&str> = texts(schema, "enum").collect();
+    if values.is_empty() {
+        format!("write `{name}: {}`", example(schema))
+    } else {
+        format!("write one of {}", list(&values))
+    }
+}
+
+fn example(schema: &Value) -> String {
+    let of = |field: &str| schema.get(field).unwrap_or(&Value::Null);
+    if let Some(value) = texts(schema, "enum").next() {
+        return value.to_owned();
+    }
+    match of("type").as_str() {
+        Some("array") => format!("[{}]", example(of("items"))),
+        Some("object") => {
+            let property = |name| of("properties").get(name).unwrap_or(&Value::Null);
+            let fields: Vec<_> =
+                texts(schema, "required").map(|name| format!("{name}: {}", example(property(name)))).collect();
+            if fields.is_empty() { "{…}".to_owned() } else { format!("{{{}}}", fields.join(", ")) }
+        }
+        _ => "…".to_owned(),
+    }
+}
+
+fn texts<'schema>(schema: &'schema Value, field: &str) -> impl Iterator<Item = &'schema str> {
+    schema.get(field).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// Names for a message.

@@ -36,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
     let ruleset = &*RULESET;
     let Ok(request) = CanonicalRequest::read(&head, ruleset.paths(), &SizeLimits::default()) else { return };
     let peer = Peer { address: Some([192, 0, 2, 7].into()), ..Peer::default() };
-    let question = Question { ruleset, head, request: &request, peer: &peer, now: Timestamp::from_millis(0) };
+    let question = Question { ruleset, head, request: &request, peer: &peer, now: Timestamp::from_millis(0), begun: Timestamp::from_millis(0) };
     if let Decision::Granted(granted) = decide(question, &mut NoToken) {
         let permit = granted.discharge();
         let target = permit.target();

@@ -192,5 +192,5 @@ fn max_auth_age(rule: &Rule, facts: &Facts) -> Result<(), Reason> {
         .verified()
         .and_then(crate::token::VerifiedToken::authenticated_at)
         .filter(|login| *login <= facts.now.plus(leeway));
-    ensure(login.is_some_and(|login| facts.now.since(login) <= age.saturating_add(leeway)), Reason::LoginTooOld)
+    ensure(login.is_some_and(|login| facts.begun.since(login) <= age.saturating_add(leeway)), Reason::LoginTooOld)
 }

@@ -56,7 +56,7 @@ fn values(name: &str, rule: &Rule, facts: &Facts, failure: Option<Reason>) -> Op
         "claims" => claims(require, identity),
         "maxAuthAge" => require.max_auth_age.map(|age| {
             let login = facts.verified().and_then(crate::token::VerifiedToken::authenticated_at);
-            (json!(age.as_secs()), json!(login.map(|login| facts.now.since(login).as_secs())))
+            (json!(age.as_secs()), json!(login.map(|login| facts.begun.since(login).as_secs())))
         }),
         _ => None,
     }

@@ -13,6 +13,11 @@ const WEB: &str = "spiffe://cluster.local/ns/web/sa/web";
 /// A certificate of an authority with an RSA key of 1,024 bits, which no library of ours would make.
 const WEAK: &str = "MIIB/DCCAWWgAwIBAgIUHpARSBuIgacJdtbTnpjzjApFhTAwDQYJKoZIhvcNAQELBQAwDzENMAsGA1UEAwwEd2VhazAgFw0yNjExMjUxMjA1NDFaGA8yMTI2MTEwMTEyMDU0MVowDzENMAsGA1UEAwwEd2VhazCBnzANBgkqhkiG9w0BAQEFAAOBjQAwgYkCgYEA1sF0DGzfFZSstNFkzy1SY1LIVDE0dneswf7kysgCbamvU/1yipKuqWDJ6d36ylmhfCP+fvJmiRwrPPvHr7pUinmRAphtRpNWrNTLSyytQnUBAfuIgnY13z6kkd3N+3drmywJ6wQvZ4kGgAJv4w+MvZ+b+4CbCNoaJf5QihoWw/8CAwEAAaNTMFEwHQYDVR0OBBYEFGVD5y6BFAChHT7R4Oo6ZiFsYV2xMB8GA1UdIwQYMBaAFGVD5y6BFAChHT7R4Oo6ZiFsYV2xMA8GA1UdEwEB/wQFMAMBAf8wDQYJKoZIhvcNAQELBQADgYEAYHPH/Ma8RQ/MuuugyziQmRq0Iz8HtoeqOIrKjWX7hbzZUZyMlbnSp7fPWfD6Ox9xpM/6nbu8co77M++fRMDrr4UKY8/V2yZpgo7H6Avvn6H9SztD8Jx9lwhgbqDBNZrBlg9fTqaJ6/qX1qBg9tFzB0NH/YB/51hVL1GRIPPUI+Q=";
 
+/// Seconds of a year's first day, counted from 1970.
+fn year(year: i32) -> Duration {
+    Duration::from_secs(date_time_ymd(year, 1, 1).unix_timestamp().try_into().unwrap())
+}
+
 /// A certificate with its key, able to sign others.
 struct Made {
     params: CertificateParams,
@@ -300,6 +305,33 @@ fn list(ca: &Made, revoked: &[u64], until: i32) -> Vec<u8> {
     params.signed_by(&Issuer::from_params(&ca.params, &ca.key)).unwrap().der().to_vec()
 }
 
+/// webpki takes an anchor whatever its dates.
+#[test]
+fn an_authority_vouches_while_it_is_valid() {
+    let lasting = |from: i32, to: i32| {
+        let mut params = authority("root");
+        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        params
+    };
+    let root = Made::by(lasting(2020, 2035), None);
+    let made = Made::by(leaf(vec![uri(WEB)]), Some(&root));
+    // The next certificate of the same authority, with its key.
+    let key = KeyPair::try_from(root.key.serialize_der()).unwrap();
+    let next = Made::with_key(lasting(2034, 2060), key, None);
+    let verdict = |anchors: &[CertificateDer<'static>], now: i32| {
+        let ca = ClientCa::new("cluster", true, anchors, &[]).unwrap();
+        verify(&[ca], DOMAIN, &made.der, &[], year(now)).map(|peer| peer.ca.to_string())
+    };
+    let (old, both) = ([root.der.clone()], [root.der.clone(), next.der.clone()]);
+    assert_eq!(verdict(&old, 2034).as_deref(), Ok("cluster"));
+    assert_eq!(verdict(&old, 2036), Err(CertificateFault::Untrusted), "expired");
+    assert_eq!(verdict(&[next.der.clone()], 2033), Err(CertificateFault::Untrusted), "not yet valid");
+    assert_eq!(verdict(&both, 2036).as_deref(), Ok("cluster"), "by overlap");
+    let ca = ClientCa::new("cluster", true, &both, &[]).unwrap();
+    let changes: Vec<_> = [2021, 2034, 2035, 2060].map(|now| ca.next_change(year(now))).into();
+    assert_eq!(changes, [Some(year(2034)), Some(year(2035)), Some(year(2060)), None]);
+}
+
 #[test]
 fn revocation_lists_cover_the_leaf_and_must_be_in_date() {
     let mut params = authority("root");
@@ -315,6 +347,9 @@ fn revocation_lists_cover_the_leaf_and_must_be_in_date() {
         verify(&[ca], DOMAIN, &made.der, &[], NOW).map(|peer| peer.ca.to_string())
     };
     let good = list(&root, &[8], 2040);
+    let own = |lists: &[Vec<u8>]| ClientCa::new("x", false, &[], lists).unwrap().next_change(NOW);
+    assert_eq!(own(&[list(&other, &[], 2050), good.clone(), list(&root, &[], 2027)]), Some(year(2040)));
+    assert_eq!(crl_of(&good).unwrap().1, Life { begin: year(2026), end: year(2040) });
     assert_eq!(verdict(&[]).as_deref(), Ok("cluster"));
     assert_eq!(verdict(std::slice::from_ref(&good)).as_deref(), Ok("cluster"));
     for (lists, what) in [

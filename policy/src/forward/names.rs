@@ -25,7 +25,7 @@ pub const MAX_NAME: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReservedName {
     /// Not a field name in lower case, or too long.
-    #[error("not a field name of at most {MAX_NAME} lower-case letters, digits and `-`")]
+    #[error("not a field name of at most {MAX_NAME} letters, digits and `-`")]
     NotAName,
     /// It has a meaning in HTTP, or is set or removed by the proxy.
     #[error("this field has a meaning in HTTP or belongs to the proxy")]

@@ -58,7 +58,14 @@ fn permitted<T>(
     let uri = Uri::from_static("/orders");
     let head = RequestHead { method: &Method::GET, uri: &uri, version: Version::HTTP_11, headers: &before };
     let request = CanonicalRequest::read(&head, ruleset.paths(), &SizeLimits::default()).unwrap();
-    let question = Question { ruleset: &ruleset, head, request: &request, peer, now: Timestamp::from_millis(0) };
+    let question = Question {
+        ruleset: &ruleset,
+        head,
+        request: &request,
+        peer,
+        now: Timestamp::from_millis(0),
+        begun: Timestamp::from_millis(0),
+    };
     let Decision::Granted(granted) = decide(question, &mut Believe(&ruleset, claims)) else { panic!("refused") };
     then(&granted.discharge(), &mut headers)
 }
@@ -328,8 +335,14 @@ fn another_scheme_passes_on_anonymous_rules_only() {
         let account = Some("web/web".into());
         let certificate = PeerCertificate { ca: "cluster".into(), service_account: account, ..Default::default() };
         let peer = Peer { certificate: Some(certificate), ..Peer::default() };
-        let question =
-            Question { ruleset: &ruleset, head, request: &request, peer: &peer, now: Timestamp::from_millis(0) };
+        let question = Question {
+            ruleset: &ruleset,
+            head,
+            request: &request,
+            peer: &peer,
+            now: Timestamp::from_millis(0),
+            begun: Timestamp::from_millis(0),
+        };
         let Decision::Granted(granted) = decide(question, &mut Believe(&ruleset, json!({}))) else { panic!("refused") };
         assert_eq!(removed(&granted.discharge(), &headers), [header::AUTHORIZATION]);
     }

@@ -47,6 +47,18 @@ impl KeySource {
     }
 }
 
+/// What rulesets call keys that are in a policy or beside it: `from` says where, `owner` is the policy.
+#[must_use]
+pub fn at_hand_id(issuer: &str, from: &str, owner: &str) -> String {
+    format!("{issuer} {from} of {owner}")
+}
+
+/// Whether these keys are at hand: nobody can fetch them anew.
+#[must_use]
+pub fn is_at_hand(id: &str) -> bool {
+    id.split(' ').nth(2) == Some("of")
+}
+
 fn hex_digest(text: &str) -> String {
     digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -75,6 +87,8 @@ mod tests {
             }
         }
         assert_eq!(all[0].id(), "https://a discovery");
+        assert!(all.iter().all(|source| !is_at_hand(source.id())));
+        assert!(is_at_hand(&at_hand_id("https://a", "inline", "shop/users")));
         assert_eq!(source("https://a", None, None), all[0]);
     }
 }

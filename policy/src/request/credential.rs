@@ -36,10 +36,11 @@ fn parse(field: &[u8]) -> Credential<'_> {
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         return Credential::Absent;
     }
-    let token = rest.trim_ascii();
-    let separated = rest.starts_with(b" ") || rest.starts_with(b"\t");
+    // Spaces alone stand between scheme and token (RFC 9110, section 11.4).
+    let begin = rest.iter().position(|byte| *byte != b' ').unwrap_or(rest.len());
+    let (spaces, token) = rest.split_at(begin);
     match std::str::from_utf8(token) {
-        Ok(text) if separated && !text.is_empty() && token.iter().all(|byte| is_token68(*byte)) => {
+        Ok(text) if !spaces.is_empty() && !text.is_empty() && token.iter().all(|byte| is_token68(*byte)) => {
             Credential::Bearer(text)
         }
         _ => Credential::Malformed,
@@ -67,6 +68,8 @@ mod tests {
             ("bEARER  a.b.c ", Credential::Bearer("a.b.c")),
             ("Bearer", Credential::Malformed),
             ("Bearer ", Credential::Malformed),
+            ("Bearer\ta.b.c", Credential::Malformed),
+            ("Bearer \ta.b.c", Credential::Malformed),
             ("Bearer a b", Credential::Malformed),
             ("Bearer a,b", Credential::Malformed),
             ("Basic YTpi", Credential::Absent),
@@ -75,7 +78,7 @@ mod tests {
             ("", Credential::Absent),
             // HTTP/2 keeps spaces around a value, applications trim them
             (" Bearer a.b.c", Credential::Bearer("a.b.c")),
-            ("\tBearer\ta.b.c\t", Credential::Bearer("a.b.c")),
+            ("\tBearer a.b.c\t", Credential::Bearer("a.b.c")),
             ("  ", Credential::Absent),
             // less strict applications find a token in these
             ("Bearer:a.b.c", Credential::Malformed),

@@ -25,12 +25,12 @@ pub(super) fn check_kind(envelope: &Envelope, issuer: &Issuer) -> Result<(), Tok
             .is_some_and(|value| kinds.iter().any(|kind| value.eq_ignore_ascii_case(kind)))
     };
     let other = claims.contains_key("events")
-        || says("typ", &["refresh", "offline", "logout", "logout+jwt"])
-        || says("token_use", &["refresh", "logout"]);
+        || says("typ", &["refresh", "refresh_token", "offline", "logout", "logout_token", "logout+jwt"])
+        || says("token_use", &["refresh", "refresh_token", "logout", "logout_token"]);
     let id_token = claims.contains_key("at_hash")
         || claims.contains_key("c_hash")
-        || says("typ", &["id"])
-        || says("token_use", &["id"]);
+        || says("typ", &["id", "id_token"])
+        || says("token_use", &["id", "id_token"]);
     let accepted = if other {
         false
     } else if id_token {
@@ -109,7 +109,7 @@ impl Times {
         Self { expires: None, not_before: None, issued: None, authenticated: authenticated(claims) }
     }
 
-    pub(super) fn check(&self, issuer: &Issuer, now: Timestamp) -> Result<(), TokenFault> {
+    pub(super) fn check(&self, issuer: &Issuer, now: Timestamp, begun: Timestamp) -> Result<(), TokenFault> {
         let leeway = issuer.leeway;
         if self.expires.is_some_and(|expires| now >= expires.plus(leeway)) {
             return Err(TokenFault::TokenExpired);
@@ -119,7 +119,9 @@ impl Times {
             return Err(TokenFault::TokenNotYetValid);
         }
         match (issuer.max_token_age, self.issued) {
-            (Some(age), Some(issued)) if now.since(issued) > age.saturating_add(leeway) => Err(TokenFault::TokenTooOld),
+            (Some(age), Some(issued)) if begun.since(issued) > age.saturating_add(leeway) => {
+                Err(TokenFault::TokenTooOld)
+            }
             _ => Ok(()),
         }
     }

@@ -109,7 +109,7 @@ fn judge_at(token: &str, change: Value, millis: i64) -> Result<VerifiedToken, Un
     let ruleset = ruleset(&[issuer(change)]);
     let verified = verify(token, ruleset.issuers(), &[Some(SET.clone())])?;
     let now = Timestamp::from_millis(millis);
-    verified.check(&ruleset.issuers()[0], &Peer::default(), now)?;
+    verified.check(&ruleset.issuers()[0], &Peer::default(), now, now)?;
     Ok(verified)
 }
 
@@ -476,6 +476,8 @@ fn tokens_for_other_purposes() {
         (json!({"c_hash": "x"}), wrong, None),
         (json!({"at_hash": null}), wrong, None),
         (json!({"typ": "ID"}), wrong, None),
+        (json!({"typ": "id_token"}), wrong, None),
+        (json!({"token_use": "ID_TOKEN"}), wrong, None),
         (json!({"token_use": "id"}), wrong, None),
         (json!({"events": {}}), wrong, wrong),
         (json!({"events": {}, "at_hash": "x"}), wrong, wrong),
@@ -483,6 +485,8 @@ fn tokens_for_other_purposes() {
         (json!({"typ": "Offline"}), wrong, wrong),
         (json!({"typ": "Logout"}), wrong, wrong),
         (json!({"token_use": "refresh"}), wrong, wrong),
+        (json!({"typ": "Refresh_Token"}), wrong, wrong),
+        (json!({"typ": "logout_token"}), wrong, wrong),
         (json!({"typ": "Refresh", "at_hash": "x"}), wrong, wrong),
         (json!({"typ": "Bearer"}), None, None),
         (json!({"token_use": "access"}), None, None),
@@ -626,7 +630,8 @@ fn times_to_the_millisecond() {
     let far = issuer_of(json!({"leewayMs": u64::MAX, "maxTokenAgeMs": u64::MAX}));
     let verified = verify(&sign(json!({}), json!({})), far.issuers(), &[Some(SET.clone())]).unwrap();
     for millis in [i64::MIN, 0, i64::MAX] {
-        let _ = verified.check(&far.issuers()[0], &Peer::default(), Timestamp::from_millis(millis));
+        let now = Timestamp::from_millis(millis);
+        let _ = verified.check(&far.issuers()[0], &Peer::default(), now, now);
     }
 }
 
@@ -641,10 +646,11 @@ fn confirmations() {
         certificate: Some(PeerCertificate { thumbprint: thumbprint.map(Into::into), ..PeerCertificate::default() }),
         ..Peer::default()
     };
+    let now = Timestamp::from_millis((EXPIRES - 60) * 1000);
     let verdict = |confirmation: Value, peer: &Peer| {
         let ruleset = issuer_of(json!({}));
         let token = verify(&sign(json!({}), json!({ "cnf": confirmation })), ruleset.issuers(), &[Some(SET.clone())])?;
-        Ok::<_, Unproven>(token.check(&ruleset.issuers()[0], peer, Timestamp::from_millis((EXPIRES - 60) * 1000))?)
+        Ok::<_, Unproven>(token.check(&ruleset.issuers()[0], peer, now, now)?)
     };
     for (confirmation, peer, wanted) in [
         (json!({"x5t#S256": "abc"}), peer(Some("abc")), None),
@@ -779,7 +785,8 @@ fn an_assumed_token_has_no_times_but_its_other_checks() {
     let ruleset = issuer_of(json!({}));
     let assume = |claims: Value| VerifiedToken::assume(claims.as_object().unwrap().clone(), ruleset.issuers(), 0);
     let token = assume(json!({"sub": "alice", "exp": 1, "auth_time": 5})).unwrap();
-    assert_eq!(token.check(&ruleset.issuers()[0], &Peer::default(), Timestamp::from_millis(i64::MAX)), Ok(()));
+    let end = Timestamp::from_millis(i64::MAX);
+    assert_eq!(token.check(&ruleset.issuers()[0], &Peer::default(), end, end), Ok(()));
     assert_eq!(token.authenticated_at(), Timestamp::from_numeric_date(5.0));
     assert_eq!(assume(json!({"scope": "a", "scp": "b"})).err(), Some(TokenFault::Malformed));
     assert_eq!(assume(json!({"cnf": 1})).err(), Some(TokenFault::Malformed));

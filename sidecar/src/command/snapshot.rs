@@ -3,8 +3,9 @@
 use super::{Fault, in_full, run_until_drained, say};
 use rustls_pki_types::CertificateDer;
 use sidecar::limits::{DRAIN_DELAY, DRAIN_DELAY_MOST};
+use sidecar::settings::PortSettings;
 use sidecar::source::file;
-use sidecar::tls::certificates_in;
+use sidecar::tls::{CurrentCertificate, certificates_in};
 use sidecar::{AccessLog, DrainTimes, Limits, ServerCertificate, Settings, State, settings};
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -18,7 +19,7 @@ use std::time::Duration;
 #[group(skip)]
 pub(crate) struct Arguments {
     /// The snapshot, as `doorward compile` writes it; read again when it changes
-    #[arg(long, value_name = "FILE", requires_all = ["upstream", "cert", "key"])]
+    #[arg(long, value_name = "FILE", requires = "upstream")]
     pub(crate) snapshot: Option<PathBuf>,
     /// Where to listen
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:15943", requires = "snapshot")]
@@ -26,11 +27,11 @@ pub(crate) struct Arguments {
     /// Where the application listens
     #[arg(long, value_name = "ADDR", requires = "snapshot")]
     upstream: Option<String>,
-    /// The certificate chain that callers see, PEM
-    #[arg(long, value_name = "FILE", requires = "snapshot")]
+    /// The certificate chain that callers see, PEM; every policy but one with `tls.mode: Plaintext` needs it
+    #[arg(long, value_name = "FILE", requires_all = ["snapshot", "key"])]
     cert: Option<PathBuf>,
     /// Its private key, PEM
-    #[arg(long, value_name = "FILE", requires = "snapshot")]
+    #[arg(long, value_name = "FILE", requires_all = ["snapshot", "cert"])]
     key: Option<PathBuf>,
     /// The certificates that stand for the built-in CA, PEM
     #[arg(long, value_name = "FILE", requires = "snapshot")]
@@ -81,7 +82,11 @@ pub(crate) fn run(snapshot: PathBuf, arguments: Arguments) -> Result<(), Fault> 
     let mut faults = Vec::new();
     let plan = read(snapshot, arguments, &mut faults).ok_or(Fault::Usage(faults))?;
     let state = Arc::new(State::new());
-    let _watch = file::watch(&plan.snapshot, Arc::clone(&state), plan.built_in_ca, |outcome| match outcome {
+    let (certificate, told) = (Arc::clone(&plan.settings.certificate), Arc::clone(&state));
+    let _watch = file::watch(&plan.snapshot, Arc::clone(&state), plan.built_in_ca, move |outcome| match outcome {
+        Ok(()) if told.speaks_tls() && !certificate.is_there() => {
+            say("snapshot in force; it asks for TLS, and no handshake succeeds without --cert and --key");
+        }
         Ok(()) => say("snapshot in force"),
         Err(error) => say(&in_full("snapshot refused", error)),
     })
@@ -100,17 +105,23 @@ fn read(snapshot: PathBuf, arguments: Arguments, faults: &mut Vec<String>) -> Op
     let admin = arguments.admin.map(|text| address("--admin", &text, faults));
     let workers =
         arguments.workers.map_or_else(|| Some(settings::default_workers()), |text| worker_count(&text, faults));
-    let certificate = noted("--cert, --key", ServerCertificate::from_files(&arguments.cert?, &arguments.key?), faults);
+    let certificate = match (&arguments.cert, &arguments.key) {
+        (Some(cert), Some(key)) => {
+            noted("--cert, --key", ServerCertificate::from_files(cert, key), faults).map(CurrentCertificate::from)
+        }
+        _ => Some(CurrentCertificate::default()),
+    };
     let built_in_ca =
         arguments.client_ca.map_or(Some(Vec::new()), |path| noted("--client-ca", certificates_in(&path), faults));
     let delay = arguments.drain_delay.map_or(Some(DRAIN_DELAY), |text| drain_delay(&text, faults));
     let (workers, admin) = (workers?, admin.map_or(Some(None), |admin| admin.map(Some))?);
+    let port = PortSettings { port: 0, listen: vec![listen?], upstream: upstream? };
     let settings = Settings {
         workers,
         admin,
         limits: Limits::of_this_process(workers),
         access_log,
-        ..Settings::new(listen?, upstream?, certificate?)
+        ..Settings::for_ports(vec![port], Arc::new(certificate?))
     };
     let drain = DrainTimes { delay: delay?, ..DrainTimes::default() };
     Some(Plan { snapshot, built_in_ca: built_in_ca?, settings, drain })

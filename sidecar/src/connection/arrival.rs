@@ -11,6 +11,7 @@ use policy::peer::Peer;
 use policy::wire::TlsMode;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -57,7 +58,7 @@ async fn handshake(worker: &Worker, stream: TcpStream, address: SocketAddr) -> O
     let chain = session.peer_certificates().map(<[_]>::to_vec);
     let tls12 = session.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2);
     let peer = Peer { tls12, ..Peer::at(address.ip(), verifier.proven().cloned()) };
-    let peer = JudgedPeer::new(peer, chain, Arc::clone(verifier.cas()));
+    let peer = JudgedPeer::new(peer, chain, Arc::clone(verifier.cas()), worker.clock.unix_time());
     Some(Arrived { transport: Transport::Tls(Box::new(stream)), peer, is_h2 })
 }
 
@@ -65,6 +66,6 @@ async fn handshake(worker: &Worker, stream: TcpStream, address: SocketAddr) -> O
 async fn without_tls(stream: TcpStream, address: SocketAddr) -> Option<Arrived> {
     let is_h2 = plaintext::begins_h2(&stream).await.ok()?;
     let peer = Peer { plaintext: true, ..Peer::at(address.ip(), None) };
-    let peer = JudgedPeer::new(peer, None, Arc::new(ClientCas::default()));
+    let peer = JudgedPeer::new(peer, None, Arc::new(ClientCas::default()), Duration::ZERO);
     Some(Arrived { transport: Transport::Plain(stream), peer, is_h2 })
 }

@@ -4,7 +4,7 @@ use super::shared::Shared;
 use super::{ApplyError, Configuration, InForce};
 use crate::limits::REPORT_ERROR;
 use arc_swap::ArcSwap;
-use policy::wire::{Applied, RulesetMessage};
+use policy::wire::{Applied, RulesetMessage, TlsMode};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What is in force on one port. Who writes holds the lock on what all ports share.
@@ -72,6 +72,12 @@ impl Port {
 
     pub(super) fn is_ready(&self) -> bool {
         self.current.load().in_force().is_ok()
+    }
+
+    /// Whether callers need TLS; they do unless a policy says that there is none.
+    pub(super) fn speaks_tls(&self) -> bool {
+        let mode = self.current.load().in_force().map(|in_force| in_force.ruleset.accepts());
+        !matches!(mode, Ok(TlsMode::Plaintext))
     }
 
     /// What the operator is told; nothing where nothing ever came.

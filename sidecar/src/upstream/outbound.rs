@@ -100,6 +100,8 @@ impl Outbound {
 fn target(permit: &Permit, head: &Parts) -> Result<Uri, Reason> {
     let decided = permit.target();
     match head.uri.path_and_query() {
+        // One that came without a path reads the same, and would be written as nothing.
+        _ if decided == "/" => Ok(Uri::default()),
         Some(came) if came.as_str() == &*decided => Ok(Uri::from(came.clone())),
         _ => {
             let written = PathAndQuery::from_maybe_shared(Bytes::from(decided.into_owned()));

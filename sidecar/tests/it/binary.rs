@@ -5,6 +5,9 @@ use policy::wire::{Body, TlsMode};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use tokio::io::AsyncWriteExt;
+
+const NO_KEYS: &str = r#"{"keys":[]}"#;
 
 fn sidecar() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_doorward-sidecar"));
@@ -47,6 +50,35 @@ fn all_faults_are_told_at_once() {
         "--drain-delay: `5`",
     ] {
         assert!(text.contains(flag), "{flag} in {text}");
+    }
+}
+
+/// A policy without TLS needs no certificate, and one with TLS is not ready without.
+#[tokio::test]
+async fn only_plaintext_goes_without_a_certificate() {
+    let (app, folder) = (App::start().await, tempfile::tempdir().unwrap());
+    let file = folder.path().join("snapshot.json");
+    let put = |mode| std::fs::write(&file, serde_json::to_string(&snapshot(&body(mode), NO_KEYS)).unwrap()).unwrap();
+    put(TlsMode::Plaintext);
+    let mut command = sidecar();
+    command.args(["--listen", "127.0.0.1:0", "--upstream", &app.address.to_string(), "--workers", "1"]);
+    command.arg("--snapshot").arg(&file).args(["--drain-delay", "0s"]).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut said = |wanted: &str| lines.find(|line| line.contains(wanted)).unwrap();
+    let address: SocketAddr = said("listening on ").split_once("listening on ").unwrap().1.parse().unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /open/a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    let answer = crate::support::read_all(&mut stream).await;
+    put(TlsMode::Optional);
+    let told = said("it asks for TLS");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(told.contains("--cert and --key"), "{told}");
+    for alone in ["--cert", "--key"] {
+        let output = sidecar().args(["--snapshot", "s", "--upstream", "127.0.0.1:1", alone, "x"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
     }
 }
 

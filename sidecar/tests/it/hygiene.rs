@@ -92,6 +92,22 @@ async fn path_variants_never_reach_the_application() {
     assert_eq!((app.last().target.as_str(), app.last().header("host")), ("/open/~a%C3%A9?q=%2e", vec!["orders.test"]));
 }
 
+/// The fragment is none of a target's (RFC 9112, section 3.2), and parsers leave nothing of these.
+#[tokio::test]
+async fn a_target_without_a_path_is_the_root() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Mutual, app.address);
+    let mut body = crate::support::body(TlsMode::Mutual);
+    body.rules[0].path = "/**".into();
+    proxy.apply(&body);
+    for target in ["http://orders.test", "http://orders.test#", "http://orders.test#/internal"] {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: orders.test\r\nconnection: close\r\n\r\n");
+        let answer = proxy.client().raw(head.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{target}: {answer}");
+        assert_eq!(app.last().target, "/", "{target}");
+    }
+}
+
 #[tokio::test]
 async fn hosts_and_methods_that_two_readers_could_take_differently_are_refused() {
     let app = App::start().await;

@@ -6,7 +6,7 @@ use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use policy::wire::{Access, AppProtocol, TlsMode};
+use policy::wire::{Access, AppProtocol, Require, TlsMode};
 use serde_json::json;
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
@@ -144,6 +144,33 @@ async fn a_change_of_policy_ends_streams_and_age_does_not() {
     }
     body.rules.truncate(1);
     proxy.apply(&body);
+    read_all(&mut stream).await;
+    assert!(start.elapsed() < END * 2, "{:?}", start.elapsed());
+}
+
+/// A token that has grown too old for new requests hides nothing from the checks behind it.
+#[tokio::test]
+async fn a_stricter_rule_ends_streams_whose_token_has_aged() {
+    let app = events(Duration::from_millis(50)).await;
+    let proxy = Fixture::start(TlsMode::Optional, app.address);
+    let mut body = body(TlsMode::Optional);
+    body.issuers[0].max_token_age_ms = Some(1_000);
+    proxy.apply(&body);
+    let token = proxy.signer.bearer(json!({"iat": now() - 30}));
+    let mut stream = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
+    let head = format!("GET /me HTTP/1.1\r\nhost: orders.test\r\nauthorization: {token}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    let (start, mut chunk) = (Instant::now(), [0; 4096]);
+    while start.elapsed() < Duration::from_secs(3) {
+        assert!(stream.read(&mut chunk).await.unwrap() > 0, "it goes on");
+    }
+    assert_eq!(proxy.client().get("/me", &[("authorization", &token)]).await.code(), "token_invalid/token_too_old");
+    body.rules[1].access = Access::Require(Box::new(Require { roles: vec!["admin".into()], ..Require::default() }));
+    proxy.apply(&body);
+    let start = Instant::now();
     read_all(&mut stream).await;
     assert!(start.elapsed() < END * 2, "{:?}", start.elapsed());
 }

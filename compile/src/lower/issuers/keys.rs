@@ -1,7 +1,7 @@
 //! `spec.issuers[].keys`: keys that are at hand, or where they are fetched from.
 
 use policy::egress::{self, HttpUrl, UrlFault};
-use policy::keys::{KeyFault, KeySet, KeySource};
+use policy::keys::{KeyFault, KeySet, KeySource, at_hand_id};
 use policy::wire::KeysMessage;
 
 use super::super::{Context, certificates};
@@ -43,7 +43,7 @@ fn at_hand(
 ) -> Option<KeysMessage> {
     check_keys(jwks, place, sink);
     let policy = context.policy.metadata.name.as_deref().unwrap_or_default();
-    let id = format!("{} {from} of {}/{policy}", issuer.issuer, context.namespace);
+    let id = at_hand_id(&issuer.issuer, from, &format!("{}/{policy}", context.namespace));
     // What is no JSON is already reported as no JSON Web Key Set.
     KeysMessage::new(id, issuer.issuer.clone(), jwks).ok()
 }

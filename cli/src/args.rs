@@ -50,7 +50,7 @@ struct ExplainArgs {
     #[arg(short, long = "file", value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Answer requests, one JSON object a line; `-` is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["method", "path", "token", "token_file"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["method", "path", "host", "headers", "token", "token_file", "client_cert", "ip", "at", "output"])]
     requests: Option<PathBuf>,
     /// Leave values of claims and headers out of the answers
     #[arg(long)]

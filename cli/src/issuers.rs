@@ -19,7 +19,11 @@ impl IssuerArgs {
     /// The settings to compile with.
     #[must_use]
     pub fn compile_settings(&self) -> compile::Settings {
-        compile::Settings { allowed_networks: self.allowed_networks.clone(), ..compile::Settings::default() }
+        compile::Settings {
+            allowed_networks: self.allowed_networks.clone(),
+            now: Some(compile::machine_time),
+            ..compile::Settings::default()
+        }
     }
 
     /// The settings to fetch with.

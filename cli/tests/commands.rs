@@ -194,6 +194,37 @@ fn explain_answers_a_line_for_a_line() {
 }
 
 #[test]
+fn explain_shows_every_check_and_redacts_every_value() {
+    let workspace = Workspace::new();
+    let more = "scopes: [orders:read]\n      pathParams: {id: subject}\n    ips: [192.0.2.0/24]";
+    workspace.write("policy.yaml", &POLICY.replace("scopes: [orders:read]", more));
+    let claims =
+        ["iss=https://login.example.com", "aud=orders-api", "sub=alice", "exp=1900000000", "scope=orders:read"];
+    let claims = claims.iter().flat_map(|claim| ["--claim", claim]);
+    let token = stdout(&workspace.run(&["token", "--key", "dev.pem"].into_iter().chain(claims).collect::<Vec<_>>()));
+    let ask = |address: &str, target: &str| {
+        let headers = json!([["host", "a"], ["authorization", format!("Bearer {}", token.trim())]]);
+        json!({"method": "GET", "target": target, "headers": headers, "peer": {"ip": address}, "now": "2027-11-24T08:00:00Z"})
+            .to_string()
+    };
+    let explain = ["explain", "-f", "policy.yaml", "-f", "keys.yaml", "--requests", "-"];
+    let denied = workspace.run_with_input(&explain, &ask("198.51.100.1", "/orders/alice"));
+    let answer: Value = serde_json::from_slice(&denied.stdout).unwrap();
+    assert_eq!(answer["code"], "ip_denied");
+    let token_check = json!({"check": "token", "pass": true, "wanted": "valid", "got": "valid"});
+    let checks = answer["checks"].as_array().unwrap();
+    let seen = checks.iter().find(|check| check["check"] == "token").unwrap();
+    assert_eq!((&seen["pass"], &seen["got"]), (&token_check["pass"], &token_check["got"]), "{checks:?}");
+    for (address, target) in [("192.0.2.1", "/orders/alice?q=alice"), ("192.0.2.1", "/orders/bob")] {
+        let redacted = workspace.run_with_input(&[&explain[..], &["--redact"]].concat(), &ask(address, target));
+        let text = stdout(&redacted);
+        assert!(redacted.status.success() && !text.contains("alice") && !text.contains("bob"), "{text}");
+    }
+    let both = workspace.run_with_input(&[&explain[..], &["--ip", "192.0.2.1"]].concat(), "");
+    assert_eq!(both.status.code(), Some(2), "what a line says no argument says too");
+}
+
+#[test]
 fn an_empty_line_gets_its_answer_too() {
     let workspace = Workspace::new();
     let request = "{\"method\":\"GET\",\"target\":\"/health\",\"headers\":[[\"host\",\"a\"]]}";
@@ -279,6 +310,11 @@ fn a_failing_test_shows_what_came_and_why() {
     assert_eq!((good.status.code(), stdout(&good).as_str()), (Some(0), "1 passed, 0 failed\n"), "{}", stderr(&good));
     workspace.write("good.yaml", &tests("deny"));
     assert_eq!(workspace.run(&["test", "good.yaml"]).status.code(), Some(0), "a word is enough");
+    let allowed = |expected: &str| tests(expected).replace("scope: other", "scope: orders:read");
+    for (expected, code) in [("{allow: {headers: {X-User: alice}}}", 0), ("{allow: {headers: {X-User: null}}}", 1)] {
+        workspace.write("good.yaml", &allowed(expected));
+        assert_eq!(workspace.run(&["test", "good.yaml"]).status.code(), Some(code), "{expected}");
+    }
     workspace.write("bad.yaml", &tests("allow"));
     assert_eq!(workspace.run(&["test", "bad.yaml"]).status.code(), Some(1));
     workspace.write("bad.yaml", &tests("{allow: {headers: {x-user: alice}}}"));

@@ -171,6 +171,10 @@ codes! {
     MissingReference = "missing_reference",
     /// A CA bundle cannot be used.
     BadCertificate = "bad_certificate",
+    /// A certificate or a revocation list is out of date, or soon will be.
+    Expired = "expired",
+    /// A CA has revocation lists, but none of one of its authorities.
+    NotCovered = "not_covered",
     /// Two CAs have one trust anchor.
     SharedAnchor = "shared_anchor",
     /// An issuer that is not https.

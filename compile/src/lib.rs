@@ -9,5 +9,7 @@ mod selector;
 pub mod shape;
 pub mod source;
 
-pub use lower::{Compiled, ConfigMaps, DEFAULT_NAMESPACE, Settings, compile, config_maps_of, duration, network};
+pub use lower::{
+    Compiled, ConfigMaps, DEFAULT_NAMESPACE, Settings, compile, config_maps_of, duration, machine_time, network,
+};
 pub use selector::selects;

@@ -13,6 +13,7 @@ mod tls;
 mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crds::{ApiAuthPolicy, IntOrString};
 use ipnet::IpNet;
@@ -37,12 +38,25 @@ pub struct Settings {
     pub loopback_issuers: bool,
     /// Networks beside the public internet in which keys may be fetched.
     pub allowed_networks: Vec<IpNet>,
+    /// The present moment, counted from 1970: what has expired is told. Without it nothing depends on when this is.
+    pub now: Option<fn() -> Duration>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { trust_domain: "cluster.local".to_owned(), loopback_issuers: false, allowed_networks: Vec::new() }
+        Self {
+            trust_domain: "cluster.local".to_owned(),
+            loopback_issuers: false,
+            allowed_networks: Vec::new(),
+            now: None,
+        }
     }
+}
+
+/// The machine's clock, for [`Settings::now`].
+#[must_use]
+pub fn machine_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// The ConfigMaps that policies may refer to.
@@ -133,6 +147,10 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
+    fn now(&self) -> Option<Duration> {
+        self.settings.now.map(|now| now())
+    }
+
     /// The text under a key of a ConfigMap; a fault where it is not there.
     fn text(&self, name: &str, key: &str, pointer: &str, sink: &mut Sink) -> Option<&str> {
         let Some(data) = self.config_maps.get(self.namespace, name) else {

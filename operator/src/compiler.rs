@@ -90,6 +90,7 @@ impl Options {
         let compile = Settings {
             trust_domain: args.trust_domain.clone(),
             allowed_networks: args.issuer_networks.clone(),
+            now: Some(compile::machine_time),
             ..Settings::default()
         };
         Self { compile, cluster_domain: args.cluster_domain.clone() }

@@ -85,6 +85,7 @@ impl ClientCa {
         let anchors = certificates.iter().map(anchor).collect::<Result<Vec<_>, _>>()?;
         let life = |certificate| life_of(certificate).ok_or(CertificateFault::Malformed);
         let lives = certificates.iter().map(life).collect::<Result<Vec<_>, _>>()?;
+        let subject = |certificate| subject_of(certificate).ok_or(CertificateFault::Malformed);
         let subjects = certificates.iter().map(subject).collect::<Result<Vec<_>, _>>()?;
         let revocation = RevocationLists::new(crls).map_err(|_| CertificateFault::Malformed)?;
         Ok(Self { name: name.into(), built_in, anchors, lives, subjects, revocation })
@@ -127,9 +128,11 @@ impl ClientCa {
     }
 }
 
-fn subject(certificate: &CertificateDer) -> Result<Vec<u8>, CertificateFault> {
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| CertificateFault::Malformed)?;
-    Ok(parsed.subject().as_raw().to_vec())
+/// The distinguished name of a certificate, DER; none where it cannot be read.
+#[must_use]
+pub fn subject_of(certificate: &CertificateDer) -> Option<Vec<u8>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(parsed.subject().as_raw().to_vec())
 }
 
 /// Verifies a chain against each CA in turn.

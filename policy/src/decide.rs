@@ -89,7 +89,14 @@ pub fn decide<'a>(question: Question<'a>, authenticate: &mut impl Authenticate) 
 
 /// Decides a request and tells what every check saw.
 pub fn explain<'a>(question: Question<'a>, authenticate: &mut impl Authenticate) -> Explained<'a> {
-    let considered = consider(question, authenticate);
+    let mut considered = consider(question, authenticate);
+    // A signature that was not worth its cost to the decision is worth it to whoever asks why.
+    if let Considered::Rules { token: token @ TokenState::NotLookedAt, outcome, .. } = &mut considered {
+        let (Outcome::Pass(rule) | Outcome::Fail(rule, _)) = outcome;
+        if rule.needs_token() {
+            *token = question.look_at_token(authenticate);
+        }
+    }
     let checks = report::of(question, &considered);
     Explained { decision: question.conclude(considered, authenticate), checks }
 }

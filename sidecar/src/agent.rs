@@ -101,24 +101,32 @@ impl Folder {
         let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let new = format!("..{moment}");
         let inside = self.0.join(&new);
-        fs::create_dir(&inside)?;
-        // The application has another UID, and the folder is this pod's alone.
-        fs::set_permissions(&inside, fs::Permissions::from_mode(0o755))?;
-        for (name, text) in [(CHAIN, &identity.chain), (KEY, &identity.key), (CA, &identity.bundle)] {
-            fs::write(inside.join(name), text)?;
-            fs::set_permissions(inside.join(name), fs::Permissions::from_mode(0o644))?;
-        }
-        self.link(DATA, Path::new(&new))?;
+        self.fill(&inside, identity).and_then(|()| self.link(DATA, Path::new(&new))).inspect_err(|_| {
+            // A key must not stay behind, nor fill the volume with one more at each try.
+            let _ = fs::remove_dir_all(&inside);
+        })?;
         for name in [CHAIN, KEY, CA] {
             let target = Path::new(DATA).join(name);
             if fs::read_link(self.0.join(name)).ok().as_deref() != Some(&target) {
                 self.link(name, &target)?;
             }
         }
-        match old {
-            Some(old) if old != Path::new(&new) => fs::remove_dir_all(self.0.join(old)),
-            _ => Ok(()),
+        if let Some(old) = old.filter(|old| old != Path::new(&new)) {
+            // What is new is in use, whatever becomes of what was.
+            let _ = fs::remove_dir_all(self.0.join(old));
         }
+        Ok(())
+    }
+
+    fn fill(&self, inside: &Path, identity: &Identity) -> io::Result<()> {
+        fs::create_dir(inside)?;
+        // The application has another UID, and the folder is this pod's alone.
+        fs::set_permissions(inside, fs::Permissions::from_mode(0o755))?;
+        for (name, text) in [(CHAIN, &identity.chain), (KEY, &identity.key), (CA, &identity.bundle)] {
+            fs::write(inside.join(name), text)?;
+            fs::set_permissions(inside.join(name), fs::Permissions::from_mode(0o644))?;
+        }
+        Ok(())
     }
 
     /// Makes a link, or lets it lead elsewhere, at once and whole.

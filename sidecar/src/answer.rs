@@ -45,16 +45,19 @@ pub(crate) struct OwnAnswer {
     status: u16,
     fields: HeaderMap,
     body: Bytes,
+    /// Whether its fields tell browsers all that they ask.
+    pub(crate) is_preflight: bool,
 }
 
 impl From<Own<'_>> for OwnAnswer {
     fn from(own: Own) -> Self {
         let status = own.status();
         match own {
-            Own::Preflight(fields) => Self { status, fields, body: Bytes::new() },
+            Own::Preflight(fields) => Self { status, fields, body: Bytes::new(), is_preflight: true },
             Own::Metadata(document) => {
                 let fields = HeaderMap::from_iter([(CONTENT_TYPE, JSON)]);
-                Self { status, fields, body: Bytes::copy_from_slice(document.as_bytes()) }
+                let body = Bytes::copy_from_slice(document.as_bytes());
+                Self { status, fields, body, is_preflight: false }
             }
         }
     }

@@ -11,7 +11,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 /// One connection's place among those that may be open at once; free again when it is dropped.
@@ -32,6 +32,44 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.worker.connections.left(self.number);
         self.worker.events.counters.closed.add(1);
+    }
+}
+
+/// The places for connections, of all threads together.
+#[derive(Debug)]
+pub(crate) struct Places {
+    free: Arc<Semaphore>,
+    /// Somebody waits for one: every thread looks whether it has callers that may go.
+    wanted: Notify,
+}
+
+impl Places {
+    pub(crate) fn new(count: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(count)), wanted: Notify::new() }
+    }
+
+    /// Those that are free.
+    pub(crate) fn free(&self) -> &Semaphore {
+        &self.free
+    }
+
+    fn take(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.free).try_acquire_owned().ok()
+    }
+
+    /// A free place. Where there is none, those who hold one and do nothing with it have to go. (The semaphore is never closed.)
+    async fn wait(&self, worker: &Worker) -> Option<OwnedSemaphorePermit> {
+        if let Some(permit) = self.take() {
+            return Some(permit);
+        }
+        let mut free = pin!(Arc::clone(&self.free).acquire_owned());
+        loop {
+            worker.connections.make_room();
+            self.wanted.notify_waiters();
+            if let Ok(permit) = timeout(CROWDED_CHECK, free.as_mut()).await {
+                return permit.ok();
+            }
+        }
     }
 }
 
@@ -65,46 +103,34 @@ fn listen(address: SocketAddr, both_families: bool) -> io::Result<std::net::TcpL
     Ok(socket.into())
 }
 
-/// Accepts until the drain closes the port. Beyond the bound connections wait in the kernel until one of ours ends.
-pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, slots: Arc<Semaphore>) {
+/// Accepts until the drain closes the port. Beyond the bound one connection waits here for its place, and others in the kernel,
+/// until one of ours ends. (A place is taken for a connection that is there: those who wait for one would hold all.)
+pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, places: Arc<Places>) {
     let _accepting = worker.drain.accepting();
     let mut closing = pin!(worker.drain.reaches(Stage::Closing));
     loop {
         tokio::select! {
             () = closing.as_mut() => break,
-            () = accept_one(&worker, &listener, &slots) => {}
+            () = places.wanted.notified() => worker.connections.make_room(),
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => tokio::select! {
+                    () = closing.as_mut() => break,
+                    permit = places.wait(&worker) => if let Some(permit) = permit {
+                        serve(&worker, stream, address, permit);
+                    }
+                },
+                // No descriptors, or a caller that was gone before we came: trying again at once would spin.
+                Err(_) => sleep(ACCEPT_PAUSE).await,
+            }
         }
     }
-    take_in(&worker, listener, &slots);
-}
-
-async fn accept_one(worker: &Rc<Worker>, listener: &TcpListener, slots: &Arc<Semaphore>) {
-    let Some(permit) = place(worker, slots).await else { return };
-    match listener.accept().await {
-        Ok((stream, address)) => serve(worker, stream, address, permit),
-        // No descriptors, or a caller that was gone before we came: trying again at once would spin.
-        Err(_) => sleep(ACCEPT_PAUSE).await,
-    }
-}
-
-/// A free place. Where there is none, those who hold one and do nothing with it have to go. (The semaphore is never closed.)
-async fn place(worker: &Worker, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    if let Ok(permit) = Arc::clone(slots).try_acquire_owned() {
-        return Some(permit);
-    }
-    let mut free = pin!(Arc::clone(slots).acquire_owned());
-    loop {
-        worker.connections.make_room();
-        if let Ok(permit) = timeout(CROWDED_CHECK, free.as_mut()).await {
-            return permit.ok();
-        }
-    }
+    take_in(&worker, listener, &places);
 }
 
 /// Accepts what the kernel accepted for us already: closing the socket would reset these callers.
-fn take_in(worker: &Rc<Worker>, listener: TcpListener, slots: &Arc<Semaphore>) {
+fn take_in(worker: &Rc<Worker>, listener: TcpListener, places: &Places) {
     let Ok(listener) = listener.into_std() else { return };
-    while let Ok(permit) = Arc::clone(slots).try_acquire_owned()
+    while let Some(permit) = places.take()
         && let Ok((stream, address)) = listener.accept()
     {
         if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {

@@ -36,6 +36,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::time::Instant;
 
+/// Who answers a request.
+enum Answered {
+    /// The proxy itself.
+    Here(OwnAnswer),
+    /// The application.
+    There(Arrival, Rc<Progress>),
+}
+
 /// What all requests of one thread share. Nothing in it is locked.
 pub(crate) struct Worker {
     pub(crate) limits: Limits,
@@ -95,12 +103,12 @@ impl Worker {
         let verdict = self.decide(connection, &head, &id, record);
         let Verdict { course, limits, browsers, .. } = self.with_its_key(verdict, connection, &head, &id, record).await;
         // What the answer must tell a browser depends on one field, and the others go with the request.
-        let browsers = browsers.map(|configuration| (configuration, origin_of(&head.headers)));
+        let mut browsers = browsers.map(|configuration| (configuration, origin_of(&head.headers)));
         let arrival = match course {
             Course::Own(own) => {
                 record.own();
                 connection.leave_unread(body);
-                return answer::own(own, &id, turn);
+                Ok(Answered::Here(own))
             }
             Course::Refuse(refusal) => {
                 record.denied(&head, refusal.reason);
@@ -113,7 +121,7 @@ impl Worker {
                 let upload = Upload::new(body, limits.size.body, Rc::clone(&progress), outbound.trailers());
                 let sent = self.upstream.send(*outbound, upload, &progress, limits.request).await;
                 match sent {
-                    Ok(arrival) => Ok((arrival, progress)),
+                    Ok(arrival) => Ok(Answered::There(arrival, progress)),
                     Err(reason) => {
                         let refusal = unanswered(reason, &progress, record);
                         connection.leave_upload(progress);
@@ -123,11 +131,15 @@ impl Worker {
             }
         };
         let mut response = match arrival {
-            Ok((Arrival::Answer(response), _)) => response.map(|mut download| {
+            Ok(Answered::Here(own)) => {
+                browsers = browsers.filter(|_| !own.is_preflight);
+                answer::own(own, &id, turn)
+            }
+            Ok(Answered::There(Arrival::Answer(response), _)) => response.map(|mut download| {
                 download.ends_in_trailers = asked.reads_trailers() && download.body.size_hint().exact().is_none();
                 Outgoing::of_app(download, turn)
             }),
-            Ok((Arrival::Tunnel(response, app_side), progress)) => {
+            Ok(Answered::There(Arrival::Tunnel(response, app_side), progress)) => {
                 connection.becomes_tunnel();
                 let allowed = move || progress.opened().still_allowed().is_ok();
                 tunnel::open(client_side, app_side, limits.idle, allowed);

@@ -9,7 +9,7 @@ use crate::denials::Denials;
 use crate::drain::{Drain, DrainTimes, Drained, Local, Stage};
 use crate::events::Events;
 use crate::limits::Limits;
-use crate::listener;
+use crate::listener::{self, Places};
 use crate::metrics::{Counters, Metrics};
 use crate::proxy::{Told, Worker};
 use crate::settings::{PortSettings, Settings};
@@ -28,7 +28,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{LocalSet, spawn_local};
 
-/// More than a process can have, and still a number that all slots can be asked for at once by.
+/// More than a process can have, and still a number that all places can be asked for at once by.
 const MOST_CONNECTIONS: usize =
     if Semaphore::MAX_PERMITS < u32::MAX as usize { Semaphore::MAX_PERMITS } else { u32::MAX as usize };
 
@@ -59,8 +59,8 @@ pub struct Running {
     captured: CapturedPorts,
     stop: watch::Sender<bool>,
     drain: Arc<Drain>,
-    slots: Arc<Semaphore>,
-    /// How many slots there are.
+    places: Arc<Places>,
+    /// How many places there are.
     connections: usize,
     threads: Vec<JoinHandle<()>>,
     /// Ends after the threads that fill it.
@@ -95,7 +95,7 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
         sockets: Arc::clone(&sockets),
         stop,
         drain: Drain::new(workers * sockets.len()),
-        slots: Arc::new(Semaphore::new(connections)),
+        places: Arc::new(Places::new(connections)),
         connections,
         threads: Vec::with_capacity(workers + 1),
         log,
@@ -110,7 +110,7 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
             sockets: Arc::clone(&sockets),
             state: Arc::clone(&state),
             tls: Arc::clone(&tls),
-            slots: Arc::clone(&running.slots),
+            places: Arc::clone(&running.places),
             drain: Arc::clone(&running.drain),
             limits: settings.limits.clone(),
             clock: settings.clock,
@@ -150,7 +150,7 @@ struct Thread {
     sockets: Arc<Sockets>,
     state: Arc<State>,
     tls: Arc<TlsParts>,
-    slots: Arc<Semaphore>,
+    places: Arc<Places>,
     drain: Arc<Drain>,
     limits: Limits,
     clock: Clock,
@@ -187,7 +187,7 @@ impl Thread {
             let watched = Rc::clone(&worker);
             spawn_local(async move { connection::watch(&watched).await });
             for place in self.sockets.of_port(port.port) {
-                spawn_local(accept(Rc::clone(&worker), Arc::clone(&self.sockets), place, Arc::clone(&self.slots)));
+                spawn_local(accept(Rc::clone(&worker), Arc::clone(&self.sockets), place, Arc::clone(&self.places)));
             }
         }
         let flushing = async {
@@ -205,14 +205,14 @@ impl Thread {
 }
 
 /// Accepts on a socket from the moment that it is bound.
-async fn accept(worker: Rc<Worker>, sockets: Arc<Sockets>, place: usize, slots: Arc<Semaphore>) {
+async fn accept(worker: Rc<Worker>, sockets: Arc<Sockets>, place: usize, places: Arc<Places>) {
     let drain = Rc::clone(&worker.drain);
     let listener = tokio::select! {
         listener = sockets.listener(place) => listener,
         () = drain.reaches(Stage::Closing) => None,
     };
     match listener {
-        Some(listener) => listener::accept(worker, listener, slots).await,
+        Some(listener) => listener::accept(worker, listener, places).await,
         // The drain waits for every one that may accept.
         None => drop(drain.accepting()),
     }
@@ -245,7 +245,7 @@ impl Running {
     /// Ends without loss: tells callers to go elsewhere, unless that has begun, then accepts nothing more, and lets what is in
     /// flight end. Probes are answered all the while; what is left ends with [`stop`](Self::stop). Not to be asked twice.
     pub async fn drain(&self, times: DrainTimes) -> Drained {
-        self.drain.run(times, &self.slots, self.connections).await
+        self.drain.run(times, self.places.free(), self.connections).await
     }
 
     /// Stops: takes no further connections, ends those that are open, and waits for the threads.

@@ -142,13 +142,18 @@ impl Answer {
         Self { forward: Some(Forward::new(&granted.discharge(), sent)), checks, ..told }
     }
 
-    /// Takes the values out that could be personal: what checks saw, and the headers that are set.
+    /// Takes the values out that could be personal: what checks saw, the target, and the headers that are set.
     pub fn redact(&mut self) {
         for check in &mut self.checks {
             check.got = Value::Null;
+            // What is wanted of a segment is the caller's own attribute.
+            if check.check == "pathParams" {
+                check.wanted = Value::Null;
+            }
         }
-        for (_, value) in self.forward.iter_mut().flat_map(|forward| &mut forward.set) {
-            "…".clone_into(value);
+        if let Some(forward) = &mut self.forward {
+            let values = forward.set.iter_mut().map(|(_, value)| value);
+            values.chain([&mut forward.target]).for_each(|value| "…".clone_into(value));
         }
     }
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use policy::request::RequestHead;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sidecar::limits::H1_FIELDS;
 
 /// One line of `explain --requests`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -141,12 +142,10 @@ impl Head {
     fn parse_parts(method: &str, target: Vec<u8>, fields: &[Header]) -> Result<Self, u16> {
         /// hyper answers a longer target with 414.
         const MAX_TARGET: usize = u16::MAX as usize - 1;
-        /// hyper's own bound on fields; more are answered 431.
-        const MAX_FIELDS: usize = 100;
         if target.len() > MAX_TARGET {
             return Err(414);
         }
-        if fields.len() > MAX_FIELDS {
+        if fields.len() > H1_FIELDS {
             return Err(431);
         }
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| 400_u16)?;

@@ -215,13 +215,14 @@ pub fn differences(case: &Case, answer: &Answer) -> Vec<String> {
 
 fn allow_differences(found: &mut Differences, allow: &Allow, case: &Case, answer: &Answer) {
     let Some(forward) = &answer.forward else { return };
+    let removes = |name: &str| forward.removed.iter().any(|removed| removed.eq_ignore_ascii_case(name));
     found.compare("target", allow.target.as_ref(), &&forward.target);
     for name in &allow.removed {
-        found.compare(&format!("removed `{name}`"), Some(true), &forward.removed.iter().any(|removed| removed == name));
+        found.compare(&format!("removed `{name}`"), Some(true), &removes(name));
     }
     for (name, wanted) in &allow.headers {
-        let set = forward.set.iter().find(|(set, _)| set == name).map(|(_, value)| value);
-        let removed = forward.removed.iter().any(|removed| removed == name);
+        let set = forward.set.iter().find(|(set, _)| set.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+        let removed = removes(name);
         let sent = case
             .request
             .headers

@@ -818,3 +818,50 @@ fn a_bare_name_of_a_service_is_no_caller() {
     assert!(with("- {dns: web.shop.svc}").is_empty());
     assert!(with("- {ca: partner, dns: web}").is_empty());
 }
+
+#[test]
+fn what_has_expired_or_covers_nothing_is_told() {
+    let at = |year| rcgen::date_time_ymd(year, 1, 1);
+    let issuer = |name: &str| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+        (params.not_before, params.not_after) = (at(2020), at(2030));
+        rcgen::CertifiedIssuer::self_signed(params, key()).unwrap()
+    };
+    let (one, other) = (issuer("one"), issuer("other"));
+    let list = |until| {
+        let params = rcgen::CertificateRevocationListParams {
+            this_update: at(2020),
+            next_update: at(until),
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        params.signed_by(&one).unwrap().pem().unwrap()
+    };
+    let text = POLICY.replacen("key: ca.crt}", "key: ca.crt, crl: {configMapName: crl, key: list}}", 1);
+    let found = |bundle: &str, list: &str, now| {
+        let maps = config_maps(&[("partner", "ca.crt", bundle), ("crl", "list", list), ("keys", "jwks", KEYS)]);
+        let document = source::read("p.yaml", &text).unwrap().remove(0);
+        let (compiled, found) = compile(&document, &maps, &Settings { now, ..Settings::default() });
+        assert!(compiled.is_some(), "nothing of it makes a policy unusable: {found:?}");
+        found.iter().map(|fault| format!("{} {}", fault.code, fault.path)).collect::<Vec<_>>()
+    };
+    // 2028, 2024 and 2031, counted from 1970.
+    let (late, early, over): (fn() -> Duration, fn() -> Duration, fn() -> Duration) = (
+        || Duration::from_secs(1_830_297_600),
+        || Duration::from_secs(1_704_067_200),
+        || Duration::from_secs(1_924_992_000),
+    );
+    let none: Vec<String> = Vec::new();
+    assert_eq!(found(&one.pem(), &list(2029), None), none, "without a clock");
+    assert_eq!(found(&one.pem(), &list(2029), Some(early)), none);
+    assert_eq!(found(&one.pem(), &list(2029), Some(late)), ["expired spec.tls.clientCAs[1].crl.key"], "soon");
+    assert_eq!(found(&one.pem(), &list(2025), Some(late)), ["expired spec.tls.clientCAs[1].crl.key"]);
+    assert_eq!(found(&one.pem(), &list(2050), Some(over)), ["expired spec.tls.clientCAs[1].key"]);
+    let both = one.pem() + &other.pem();
+    assert_eq!(found(&both, &list(2029), Some(early)), ["not_covered spec.tls.clientCAs[1].crl"]);
+}

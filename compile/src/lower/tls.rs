@@ -2,11 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use policy::certificate::check_crl;
+use policy::certificate::{check_crl, crl_of, subject_of};
 use policy::wire::{ClientCa, Tls, TlsMode, TlsVersion};
 
-use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use super::Context;
 use super::certificates;
@@ -53,13 +53,16 @@ fn client_ca(context: &Context, ca: &crds::ClientCa, pointer: &str, sink: &mut S
         (Some(name), Some(key)) => {
             let what = format!("{} of ConfigMap {}", quoted(key), quoted(name));
             let pem = context.text(name, key, pointer, sink);
-            pem.map(|pem| certificates::read(pem, &what, &format!("{pointer}/key"), sink)).unwrap_or_default()
+            pem.map(|pem| certificates::read(pem, &what, &format!("{pointer}/key"), context.now(), sink))
+                .unwrap_or_default()
         }
         _ => Vec::new(),
     };
-    let certificates = certificates.iter().map(|certificate| STANDARD.encode(certificate)).collect();
     let crls = ca.crl.as_ref().map(|source| revocation_lists(context, source, &format!("{pointer}/crl"), sink));
-    let crls = crls.unwrap_or_default().iter().map(|list| STANDARD.encode(list)).collect();
+    let crls = crls.unwrap_or_default();
+    check_coverage(&certificates, &crls, &format!("{pointer}/crl"), sink);
+    let certificates = certificates.iter().map(|certificate| STANDARD.encode(certificate)).collect();
+    let crls = crls.iter().map(|list| STANDARD.encode(list)).collect();
     ClientCa { name: ca.name.clone(), built_in: ca.built_in == Some(true), certificates, crls }
 }
 
@@ -78,7 +81,40 @@ fn revocation_lists(
             "write revocation lists in PEM, each between `-----BEGIN X509 CRL-----` and `-----END X509 CRL-----`";
         sink.error(&format!("{pointer}/key"), Code::BadCertificate, format!("{what} holds no revocation list"), hint);
     }
-    lists.unwrap_or_default()
+    let lists = lists.unwrap_or_default();
+    for (index, list) in lists.iter().enumerate() {
+        let Some((now, (_, life))) = context.now().zip(crl_of(list)) else { continue };
+        // The last fifth: an issuer that is in time has replaced it by now.
+        let soon = life.end.saturating_sub(life.end.saturating_sub(life.begin) / 5);
+        let what = format!("revocation list {} of {what}", index + 1);
+        let message = if life.end < now {
+            format!("{what} is out of date: no certificate of its issuer is taken")
+        } else if soon < now {
+            format!("{what} is soon out of date: from then on no certificate of its issuer is taken")
+        } else {
+            continue;
+        };
+        sink.warning(&format!("{pointer}/key"), Code::Expired, message, "write the issuer's present list");
+    }
+    lists
+}
+
+/// Where a CA has lists, a certificate whose issuer has none among them is refused.
+fn check_coverage(
+    certificates: &[CertificateDer],
+    lists: &[CertificateRevocationListDer],
+    pointer: &str,
+    sink: &mut Sink,
+) {
+    let issuers: Vec<_> = lists.iter().filter_map(|list| crl_of(list)).map(|(issuer, _)| issuer).collect();
+    for (index, certificate) in certificates.iter().enumerate() {
+        let is_covered = subject_of(certificate).is_none_or(|subject| issuers.contains(&subject));
+        if !lists.is_empty() && !is_covered {
+            let message =
+                format!("no list is of authority {}: certificates that it issued itself are refused", index + 1);
+            sink.warning(pointer, Code::NotCovered, message, "add its list, an empty one too, or leave `crl` out");
+        }
+    }
 }
 
 /// Under two names one anchor would leave open which of them vouched.

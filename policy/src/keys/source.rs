@@ -56,7 +56,7 @@ pub fn at_hand_id(issuer: &str, from: &str, owner: &str) -> String {
 /// Whether these keys are at hand: nobody can fetch them anew.
 #[must_use]
 pub fn is_at_hand(id: &str) -> bool {
-    id.split(' ').nth(2) == Some("of")
+    id.rsplit(' ').nth(1) == Some("of")
 }
 
 fn hex_digest(text: &str) -> String {
@@ -89,6 +89,7 @@ mod tests {
         assert_eq!(all[0].id(), "https://a discovery");
         assert!(all.iter().all(|source| !is_at_hand(source.id())));
         assert!(is_at_hand(&at_hand_id("https://a", "inline", "shop/users")));
+        assert!(is_at_hand(&at_hand_id("my idp", "configmap:shop/keys/jwks", "shop/users")));
         assert_eq!(source("https://a", None, None), all[0]);
     }
 }

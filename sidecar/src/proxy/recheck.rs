@@ -44,7 +44,10 @@ impl Opened {
         let mut tokens = worker.tokens.borrow_mut();
         let (now, begun) = (worker.clock.now(), self.begun);
         let question = Question { ruleset, head, request: &request, peer: &peer, now, begun };
-        match decide(question, &mut tokens.before(in_force)) {
+        let decision = decide(question, &mut tokens.before(in_force));
+        // A stream waits for no key; the next request must not ask for this one's.
+        tokens.take_unknown();
+        match decision {
             Decision::Granted(_) => Ok(()),
             Decision::Refused(refused) => Err(Refusal::of(refused)),
             // What was forwarded once is answered by the proxy itself now.

@@ -1,11 +1,14 @@
 //! Every bound and every time bites.
 
-use crate::support::{App, Fixture, RawApp, eventually, read_all};
+use crate::support::{App, Fixture, RawApp, body, eventually, read_all};
 use bytes::Bytes;
 use http::Request;
 use policy::request::SizeLimits;
-use policy::wire::TlsMode;
-use sidecar::Limits;
+use policy::wire::{FORMAT, KeysMessage, RulesetMessage, Snapshot, TlsMode};
+use sidecar::settings::PortSettings;
+use sidecar::{Limits, Settings, State};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +28,30 @@ async fn silent_app() -> RawApp {
         while let Ok(1..) = stream.read(&mut sink).await {}
     })
     .await
+}
+
+/// A place is taken by a connection, not by whoever waits for one: a port without callers takes none from another.
+#[tokio::test]
+async fn one_place_serves_every_port() {
+    let app = App::start().await;
+    let state = Arc::new(State::for_ports(&[1, 2]));
+    let body = body(TlsMode::Plaintext);
+    let rulesets = [1, 2].map(|port| RulesetMessage::new(port, 1, &body).unwrap()).into();
+    let keys = vec![KeysMessage::new("main".into(), "https://a".into(), r#"{"keys":[]}"#).unwrap()];
+    state.apply(&Snapshot { format: FORMAT, rulesets, keys }, &[]).unwrap();
+    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    let ports = [1, 2].map(|port| PortSettings { port, listen: listen.clone(), upstream: app.address });
+    let limits = Limits { connections: 1, ..patient() };
+    let settings = Settings { workers: 2, limits, ..Settings::for_ports(ports.into(), Arc::default()) };
+    let running = sidecar::start(settings, state).unwrap();
+    for _ in 0..3 {
+        for (port, address) in running.addresses() {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /open/a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+            assert!(read_all(&mut stream).await.starts_with("HTTP/1.1 200"), "port {port}");
+        }
+    }
+    running.stop();
 }
 
 #[tokio::test]

@@ -189,8 +189,9 @@ async fn the_metadata_document_leads_a_client_to_its_token() {
         Some(format!(r#"Bearer realm="orders", resource_metadata="{location}""#).as_str())
     );
     for path in ["/.well-known/oauth-protected-resource", "/.well-known/oauth-protected-resource/api"] {
-        let answer = client.get(path, &[]).await;
+        let answer = client.get(path, &[("origin", "https://app.test")]).await;
         assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, Some("application/json")));
+        assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.test"), "a page reads it too");
         let document: Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!(document["resource"], "https://orders.test/api");
         assert_eq!(document["authorization_servers"].as_array().map(Vec::len), Some(1));

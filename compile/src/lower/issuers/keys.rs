@@ -65,7 +65,7 @@ fn fetched(
             let place = format!("{pointer}/keys/caBundle");
             let pem = context.text(&source.config_map_name, &source.key, &place, sink)?;
             let what = format!("{} of ConfigMap {}", quoted(&source.key), quoted(&source.config_map_name));
-            certificates::read(pem, &what, &format!("{place}/key"), sink);
+            certificates::read(pem, &what, &format!("{place}/key"), context.now(), sink);
             Some(pem.to_owned())
         }
     };

@@ -53,6 +53,9 @@ pub fn run(args: Args, out: &mut impl Write) -> anyhow::Result<Exit> {
             for policy in &loaded.policies {
                 let name = &policy.body.policy;
                 writeln!(out, "{}/{}: accepted, {} rules", name.namespace, name.name, policy.body.rules.len())?;
+                if policy.body.cors.is_none() {
+                    writeln!(out, "  pages of other origins cannot call it from a browser: it has no `cors`")?;
+                }
                 for (issuer, from) in issuers::described(policy) {
                     writeln!(out, "  keys of `{issuer}` are fetched at run time: {from}")?;
                 }

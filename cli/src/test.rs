@@ -21,7 +21,7 @@ use report::{Outcome, Verdict};
 /// What `test` is given.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files with tests
+    /// Files with tests; docs/testing.md describes them
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// The form of the output
@@ -78,6 +78,7 @@ fn run_case(judge: &Judge, case: &Case, file: &Path) -> Outcome {
         file: file.to_owned(),
         line: case.line,
         name: case.name.clone(),
+        now: case.request.now.map(|now| now.to_string()).unwrap_or_default(),
         expect: case.expect.clone(),
         verdict,
         answer: answer.ok(),

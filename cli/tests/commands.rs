@@ -87,7 +87,13 @@ fn stderr(output: &Output) -> String {
 fn check_names_file_line_field_and_cure() {
     let workspace = Workspace::new();
     let good = workspace.run(&["check", "policy.yaml", "keys.yaml"]);
-    assert_eq!((good.status.code(), stdout(&good).as_str()), (Some(0), "shop/orders: accepted, 2 rules\n"));
+    assert_eq!(
+        (good.status.code(), stdout(&good).as_str()),
+        (
+            Some(0),
+            "shop/orders: accepted, 2 rules\n  pages of other origins cannot call it from a browser: it has no `cors`\n"
+        )
+    );
     workspace.write("bad.yaml", &POLICY.replace("scopes: [orders:read]", "scope: [orders:read]"));
     let bad = workspace.run(&["check", "-f", "bad.yaml", "-f", "keys.yaml"]);
     assert_eq!(bad.status.code(), Some(1));
@@ -135,7 +141,13 @@ fn check_reads_what_kubectl_prints() {
     let items = POLICY.replace('\n', "\n  ");
     workspace.write("list.yaml", &format!("apiVersion: v1\nkind: List\nitems:\n- {}\n", items.trim_end()));
     let output = workspace.run(&["check", "list.yaml", "keys.yaml"]);
-    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(0), "shop/orders: accepted, 2 rules\n"));
+    assert_eq!(
+        (output.status.code(), stdout(&output).as_str()),
+        (
+            Some(0),
+            "shop/orders: accepted, 2 rules\n  pages of other origins cannot call it from a browser: it has no `cors`\n"
+        )
+    );
 }
 
 #[test]
@@ -287,6 +299,28 @@ fn explain_one_request_for_people() {
     assert!(text.contains("FAIL       token: wanted \"valid\", got \"malformed\""), "{text}");
 }
 
+/// The blocks of a document in a language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let opening = format!("```{language}\n");
+    text.split(&opening).skip(1).filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_tests_of_the_documentation_pass() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/testing.md");
+    let blocks = blocks(&std::fs::read_to_string(document).unwrap(), "yaml");
+    let workspace = Workspace::new();
+    workspace.write("users_test.yaml", &blocks[0]);
+    workspace.write("users-policy.yaml", &blocks[1]);
+    let output = workspace.run(&["test", "users_test.yaml"]);
+    assert_eq!(
+        (output.status.code(), stdout(&output).as_str()),
+        (Some(0), "5 passed, 0 failed\n"),
+        "{}",
+        stderr(&output)
+    );
+}
+
 #[test]
 fn a_failing_test_shows_what_came_and_why() {
     let workspace = Workspace::new();
@@ -322,6 +356,7 @@ fn a_failing_test_shows_what_came_and_why() {
     assert_eq!(bad.status.code(), Some(1));
     for wanted in [
         "FAILED bad.yaml:3: a reader",
+        "at 2026-01-01T00:00:00Z",
         "effect: expected \"allow\", got \"deny\"",
         "rule 1 `/orders/{id}` of shop/orders",
         "FAIL scopes: wanted [\"orders:read\"], got [\"other\"]",

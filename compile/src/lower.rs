@@ -318,6 +318,11 @@ fn warn_of_migration(policy: &ApiAuthPolicy, sink: &mut Sink) {
         let hint = "leave `mode` out when the audited denials are those that you want";
         sink.warning("/spec/mode", Code::Migration, "nothing is refused while the policy is in Audit", hint);
     }
+    for (index, _) in policy.spec.rules.iter().enumerate().filter(|(_, rule)| rule.mode.is_some()) {
+        let hint = "leave `mode` out when the audited denials are those that you want";
+        let pointer = format!("/spec/rules/{index}/mode");
+        sink.warning(&pointer, Code::Migration, "what this rule would refuse is let pass while it is in Audit", hint);
+    }
 }
 
 fn paths(paths: Option<&crds::Paths>) -> PathOptions {

@@ -57,6 +57,12 @@ impl Moment {
     }
 }
 
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 impl From<Moment> for policy::time::Timestamp {
     fn from(moment: Moment) -> Self {
         Self::from_millis(moment.0.as_millisecond())

@@ -14,6 +14,8 @@ pub(super) struct Outcome {
     pub(super) file: PathBuf,
     pub(super) line: u32,
     pub(super) name: String,
+    /// The moment for which it was decided.
+    pub(super) now: String,
     pub(super) expect: Expect,
     pub(super) verdict: Verdict,
     pub(super) answer: Option<Answer>,
@@ -40,7 +42,7 @@ fn to_json(outcome: &Outcome) -> serde_json::Value {
         Verdict::Failed(differences) => differences,
     };
     json!({
-        "file": outcome.file, "line": outcome.line, "name": outcome.name, "passed": outcome.verdict == Verdict::Passed,
+        "file": outcome.file, "line": outcome.line, "name": outcome.name, "now": outcome.now, "passed": outcome.verdict == Verdict::Passed,
         "expect": outcome.expect, "differences": differences, "answer": outcome.answer,
     })
 }
@@ -66,6 +68,7 @@ fn write_failure(out: &mut impl Write, outcome: &Outcome, differences: &[String]
         .rule
         .as_ref()
         .map_or_else(|| "no rule".to_owned(), |rule| format!("rule {} `{}`", rule.index, rule.path));
+    writeln!(out, "  at {}", outcome.now)?;
     let code = [answer.code, answer.detail].into_iter().flatten().collect::<Vec<_>>().join("/");
     writeln!(
         out,

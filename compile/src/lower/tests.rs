@@ -850,12 +850,10 @@ fn what_has_expired_or_covers_nothing_is_told() {
         assert!(compiled.is_some(), "nothing of it makes a policy unusable: {found:?}");
         found.iter().map(|fault| format!("{} {}", fault.code, fault.path)).collect::<Vec<_>>()
     };
-    // 2028, 2024 and 2031, counted from 1970.
-    let (late, early, over): (fn() -> Duration, fn() -> Duration, fn() -> Duration) = (
-        || Duration::from_secs(1_830_297_600),
-        || Duration::from_secs(1_704_067_200),
-        || Duration::from_secs(1_924_992_000),
-    );
+    // 2028, 2024 and 2031.
+    let late: fn() -> Duration = || Duration::from_secs(1_830_297_600);
+    let early: fn() -> Duration = || Duration::from_secs(1_704_067_200);
+    let over: fn() -> Duration = || Duration::from_secs(1_924_992_000);
     let none: Vec<String> = Vec::new();
     assert_eq!(found(&one.pem(), &list(2029), None), none, "without a clock");
     assert_eq!(found(&one.pem(), &list(2029), Some(early)), none);

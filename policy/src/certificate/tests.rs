@@ -325,7 +325,7 @@ fn an_authority_vouches_while_it_is_valid() {
     let (old, both) = ([root.der.clone()], [root.der.clone(), next.der.clone()]);
     assert_eq!(verdict(&old, 2034).as_deref(), Ok("cluster"));
     assert_eq!(verdict(&old, 2036), Err(CertificateFault::Untrusted), "expired");
-    assert_eq!(verdict(&[next.der.clone()], 2033), Err(CertificateFault::Untrusted), "not yet valid");
+    assert_eq!(verdict(std::slice::from_ref(&next.der), 2033), Err(CertificateFault::Untrusted), "not yet valid");
     assert_eq!(verdict(&both, 2036).as_deref(), Ok("cluster"), "by overlap");
     let ca = ClientCa::new("cluster", true, &both, &[]).unwrap();
     let changes: Vec<_> = [2021, 2034, 2035, 2060].map(|now| ca.next_change(year(now))).into();

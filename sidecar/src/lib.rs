@@ -23,6 +23,7 @@ mod guard;
 mod link;
 mod listener;
 mod metrics;
+mod places;
 mod probe;
 mod proxy;
 mod request_id;

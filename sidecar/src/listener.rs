@@ -2,7 +2,8 @@
 
 use crate::connection;
 use crate::drain::Stage;
-use crate::limits::{ACCEPT_PAUSE, BACKLOG, CROWDED_CHECK};
+use crate::limits::{ACCEPT_PAUSE, BACKLOG};
+use crate::places::Places;
 use crate::proxy::Worker;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -11,8 +12,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
 
 /// One connection's place among those that may be open at once; free again when it is dropped.
 pub(crate) struct Slot {
@@ -32,44 +33,6 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.worker.connections.left(self.number);
         self.worker.events.counters.closed.add(1);
-    }
-}
-
-/// The places for connections, of all threads together.
-#[derive(Debug)]
-pub(crate) struct Places {
-    free: Arc<Semaphore>,
-    /// Somebody waits for one: every thread looks whether it has callers that may go.
-    wanted: Notify,
-}
-
-impl Places {
-    pub(crate) fn new(count: usize) -> Self {
-        Self { free: Arc::new(Semaphore::new(count)), wanted: Notify::new() }
-    }
-
-    /// Those that are free.
-    pub(crate) fn free(&self) -> &Semaphore {
-        &self.free
-    }
-
-    fn take(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.free).try_acquire_owned().ok()
-    }
-
-    /// A free place. Where there is none, those who hold one and do nothing with it have to go. (The semaphore is never closed.)
-    async fn wait(&self, worker: &Worker) -> Option<OwnedSemaphorePermit> {
-        if let Some(permit) = self.take() {
-            return Some(permit);
-        }
-        let mut free = pin!(Arc::clone(&self.free).acquire_owned());
-        loop {
-            worker.connections.make_room();
-            self.wanted.notify_waiters();
-            if let Ok(permit) = timeout(CROWDED_CHECK, free.as_mut()).await {
-                return permit.ok();
-            }
-        }
     }
 }
 
@@ -111,7 +74,7 @@ pub(crate) async fn accept(worker: Rc<Worker>, listener: TcpListener, places: Ar
     loop {
         tokio::select! {
             () = closing.as_mut() => break,
-            () = places.wanted.notified() => worker.connections.make_room(),
+            () = places.wanted() => worker.connections.make_room(),
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => tokio::select! {
                     () = closing.as_mut() => break,

@@ -52,6 +52,8 @@ pub struct Status {
     pub attempts: u64,
     /// Why the last attempt failed, where it did.
     pub error: Option<Fault>,
+    /// Whether no set was fetched for so long that none may be used, whoever still holds one.
+    pub stale: bool,
 }
 
 /// Why an attempt failed.
@@ -206,6 +208,7 @@ impl Publish {
                 fetched: Some(now),
                 attempts: known.status.attempts + 1,
                 error: None,
+                stale: false,
             };
             // The very message that is there stays where nothing changed, so that nobody sends it again.
             if known.message.as_ref().is_none_or(|message| message.revision != obtained.message.revision) {
@@ -228,7 +231,7 @@ impl Publish {
     pub(crate) fn stale(&self) {
         self.change(|known| {
             (known.message, known.set) = (None, None);
-            (known.status.keys, known.status.ignored) = (0, Vec::new());
+            (known.status.keys, known.status.ignored, known.status.stale) = (0, Vec::new(), true);
         });
     }
 

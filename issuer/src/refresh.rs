@@ -37,7 +37,8 @@ enum Cause {
 impl Refresh {
     pub(crate) async fn run(mut self) {
         let mut pace = Pace::new(Instant::now());
-        let mut stale_at = None;
+        // From the beginning: others may hold what was fetched before this process was there.
+        let mut stale_at = self.max_stale.map(|most| Instant::now() + most);
         loop {
             let cause = tokio::select! {
                 biased;

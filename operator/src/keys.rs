@@ -66,7 +66,7 @@ impl Fetcher {
             let status = &known.status;
             // Too old to be used: sidecars must be told, for they keep what they have.
             let stale = || {
-                let issuer = self.issuers.get(id).filter(|_| status.fetched.is_some())?;
+                let issuer = self.issuers.get(id).filter(|_| status.stale)?;
                 KeysMessage::new(id.clone(), issuer.clone(), NO_KEYS).ok()
             };
             let message = known.message.clone().or_else(|| stale().map(Arc::new));

@@ -250,6 +250,18 @@ async fn keys_are_given_up_when_they_are_too_old_where_that_is_set() {
     assert!(back.elapsed() <= limits::RETRY_WITH_KEYS, "{:?}", back.elapsed());
 }
 
+/// A restart forgets when keys were fetched last, and those who hold them do not.
+#[tokio::test(start_paused = true)]
+async fn keys_that_were_never_fetched_here_are_given_up_too() {
+    let bound = Duration::from_mins(20);
+    let begun = Instant::now();
+    let mut scene = Scene::new(answer("500 Oops", "", ""), Settings { max_stale: Some(bound), ..Settings::default() });
+    let known = scene.until(|known| known.status.stale).await;
+    assert_eq!((begun.elapsed().as_secs(), known.status.fetched), (bound.as_secs(), None));
+    scene.publish(json(&jwks(&["a"])));
+    assert!(!scene.until(|known| has(known, "a")).await.status.stale);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_no_longer_wanted_is_no_longer_fetched() {
     let mut scene = Scene::new(json(&jwks(&["a"])), Settings::default());

@@ -28,14 +28,20 @@ pub(super) fn refuse(pod: &Value, ports: &[ProtectedPort], sink: &mut Sink) {
     }
 }
 
-/// Lets application containers that have no `preStop` go on while callers learn that the pod ends.
+/// Lets application containers that have no `preStop` go on while callers learn that the pod ends. Not longer than the pod has:
+/// Kubernetes takes no sleep beyond `terminationGracePeriodSeconds`, and none of 0.
 pub(super) fn add_sleep(pod: &mut Value, settings: &Settings) {
+    let grace = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64);
+    let seconds = grace.unwrap_or(u64::MAX).min(settings.sleep_seconds.into());
+    if seconds == 0 {
+        return;
+    }
     let mains = pod::list_mut(pod, "containers");
     for container in mains.into_iter().flatten() {
         let Some(lifecycle) = pod::object_of(container, "lifecycle") else { continue };
         let hook = lifecycle.entry("preStop").or_insert(Value::Null);
         if hook.is_null() || hook.as_object().is_some_and(Map::is_empty) {
-            *hook = json!({"sleep": {"seconds": settings.sleep_seconds}});
+            *hook = json!({"sleep": {"seconds": seconds}});
         }
     }
 }

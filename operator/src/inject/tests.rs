@@ -499,6 +499,11 @@ mod probing {
     fn an_application_without_a_hook_sleeps() {
         let sleep = json!({"preStop": {"sleep": {"seconds": 5}}});
         assert_eq!(container(&injected(&asked(app())), "app")["lifecycle"], sleep);
+        for (grace, hook) in [(2, json!({"preStop": {"sleep": {"seconds": 2}}})), (0, Value::Null)] {
+            let mut spec = app();
+            spec["terminationGracePeriodSeconds"] = json!(grace);
+            assert_eq!(container(&injected(&asked(spec)), "app")["lifecycle"], hook, "{grace}");
+        }
         let off = pod(json!({"inject": "true", "drain": "false"}), app());
         assert_eq!(container(&injected(&off), "app")["lifecycle"], Value::Null);
     }

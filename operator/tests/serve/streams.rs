@@ -103,7 +103,7 @@ async fn a_server_that_stops_ends_its_streams_and_takes_nothing_new() {
     stream.take(4).await;
     site.running.take().unwrap().stop().await;
     assert_eq!(stream.next().await, None);
-    assert!(tokio::net::TcpStream::connect(site.address).await.is_err());
+    assert!(site.try_to_connect().await.is_err());
     site.metric(r#"doorward_operator_stream_ends_total{reason="stop"} 1"#).await;
 }
 

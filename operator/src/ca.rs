@@ -10,6 +10,7 @@ mod source;
 mod store;
 #[cfg(test)]
 mod testing;
+mod vouch;
 mod webhooks;
 
 pub use authority::{Authority, service_names};
@@ -44,6 +45,9 @@ pub enum CaError {
     /// Its time has not come.
     #[error("the certificate of the CA is not valid before {0}")]
     NotYetValid(jiff::Timestamp),
+    /// Nobody who knows the roots would believe what is signed.
+    #[error("`ca.crt` of the Secret does not vouch for what `tls.crt` signs: it must hold the root of `tls.crt`")]
+    NotVouched,
     /// The cryptographic library refused; memory alone could bring it about.
     #[error("the library for certificates failed")]
     Internal,
@@ -64,6 +68,7 @@ impl CaError {
             Self::KeyMismatch => "ca_key_mismatch",
             Self::Expired(_) => "ca_expired",
             Self::NotYetValid(_) => "ca_not_yet_valid",
+            Self::NotVouched => "ca_not_vouched",
             Self::Internal => "ca_internal",
         }
     }

@@ -2,7 +2,7 @@
 
 use super::issue::{IssueError, dns_name, pod_names, requested_key, sign};
 use super::pair::Pair;
-use super::pem;
+use super::{pem, vouch};
 use crate::hub::Names;
 use crate::limits::CERTIFICATE_LIFE;
 use arc_swap::ArcSwapOption;
@@ -31,6 +31,14 @@ pub(crate) struct Material {
     pub(crate) intermediates: Vec<CertificateDer<'static>>,
     /// Who vouches, in PEM.
     pub(crate) bundle: Arc<str>,
+}
+
+impl Material {
+    fn is_same(&self, other: &Self) -> bool {
+        self.signer.certificate() == other.signer.certificate()
+            && self.intermediates == other.intermediates
+            && self.bundle == other.bundle
+    }
 }
 
 /// The CA of this replica. Empty until [`run`](super::run) loaded it: nothing is issued and no handshake succeeds.
@@ -134,7 +142,13 @@ impl Authority {
     }
 
     /// Puts a CA into force, and renews the operator's own certificate where that is due.
+    ///
+    /// # Errors
+    /// Where it cannot sign, or does not vouch for what it signs; what was in force stays.
     pub(crate) fn install(&self, material: Material, now: Timestamp) -> Result<(), IssueError> {
+        if self.material.load().as_ref().is_none_or(|known| !known.is_same(&material)) {
+            vouch::check(&material, now)?;
+        }
         self.renew(&material, now)?;
         let bundle = Arc::clone(&material.bundle);
         self.material.store(Some(Arc::new(material)));

@@ -45,6 +45,28 @@ fn issues(data: &BTreeMap<String, Vec<u8>>) -> usize {
     issued.chain.matches("BEGIN CERTIFICATE").count()
 }
 
+/// Sidecars that were told of such roots would not find back.
+#[test]
+fn roots_that_do_not_vouch_for_the_signer_are_not_told() {
+    let (root, other) = (sound(), sound());
+    let authority = Authority::new(vec!["op.ns.svc".to_owned()]);
+    authority.install(given(&of(&root), at(NOW)).unwrap(), at(NOW)).unwrap();
+    let before = authority.bundle();
+    let between = Ca::signed_by(params("between"), KeyPair::generate().unwrap(), &root).unwrap();
+    let with = |signer: &Ca, roots: String| {
+        secret(&[("tls.crt", signer.pem()), ("tls.key", signer.key().serialize_pem()), ("ca.crt", roots)])
+    };
+    for (data, vouches) in [
+        (with(&root, other.pem()), false),
+        (with(&between, other.pem()), false),
+        (with(&between, root.pem() + &other.pem()), true),
+    ] {
+        let installed = authority.install(given(&data, at(NOW)).unwrap(), at(NOW));
+        assert_eq!(installed.err().map(|error| error.code()), (!vouches).then_some("ca_not_vouched"));
+        assert_eq!(authority.bundle() != before, vouches);
+    }
+}
+
 #[test]
 fn a_root_and_an_intermediate_sign() {
     let rsa = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();

@@ -33,13 +33,13 @@ pub struct Args {
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]
     pub cluster_domain: String,
     /// Where sidecars are served
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
+    #[arg(long, value_name = "ADDR", default_value = "[::]:8443")]
     pub sidecars: SocketAddr,
     /// Where the API server is answered
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:9443")]
+    #[arg(long, value_name = "ADDR", default_value = "[::]:9443")]
     pub webhooks: SocketAddr,
     /// Where health and metrics are told
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
+    #[arg(long, value_name = "ADDR", default_value = "[::]:8080")]
     pub health: SocketAddr,
     /// A network beside the public internet that issuers may be in; may be repeated
     #[arg(long = "issuer-allow-network", value_name = "CIDR")]

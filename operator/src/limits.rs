@@ -46,7 +46,8 @@ pub struct Limits {
     pub failures: Rate,
     /// TokenReviews of one pod: each of its requests may need one where none is cached.
     pub reviews_per_pod: Rate,
-    /// Certificates of one pod: one at start, one in 16 hours, and one after each change of names.
+    /// Certificates of one pod: one at start, one in 16 hours, and one after each change of names or of the CA, which is asked
+    /// for up to 8 times more where another replica answers than the one that told.
     pub certificates_per_pod: Rate,
     /// Reports of one pod: after each change, and for unknown keys.
     pub reports_per_pod: Rate,
@@ -81,7 +82,7 @@ impl Default for Limits {
             reviews_per_address: 4,
             failures: Rate { burst: 10, period: Duration::from_secs(1) },
             reviews_per_pod: Rate { burst: 10, period: Duration::from_secs(2) },
-            certificates_per_pod: Rate { burst: 5, period: Duration::from_secs(60) },
+            certificates_per_pod: Rate { burst: 10, period: Duration::from_secs(60) },
             reports_per_pod: Rate { burst: 20, period: Duration::from_millis(500) },
         }
     }
@@ -95,9 +96,9 @@ pub const FIELDS: usize = 32;
 pub const TLS_BUFFER: usize = 16 * 1024;
 /// Bytes that the kernel holds for a reader that is slow (it doubles the number for its own needs): without it a socket
 /// grows to megabytes, and 10,000 slow readers would hold gigabytes.
-pub const SEND_BUFFER: u32 = 128 * 1024;
+pub const SEND_BUFFER: usize = 128 * 1024;
 /// Connections that the kernel holds for us before they are accepted: a rollout of the operator brings all back at once.
-pub const BACKLOG: u32 = 4096;
+pub const BACKLOG: i32 = 4096;
 /// After an accept that failed (no descriptors left): long enough to cost nothing, short enough to recover at once.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// For open connections once the server stops: streams end at once, an answer in flight needs no longer.

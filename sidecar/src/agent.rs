@@ -57,10 +57,8 @@ pub fn start(settings: environment::Agent) -> Result<Agent, AgentError> {
     let fault = |error: LinkError| AgentError::Bundle(error.into());
     // The files of a container before this one say more than the start of the pod.
     let kept = folder.read().and_then(|identity| identity.check().ok());
-    let (bundle, life) = match kept {
-        Some(Usable { bundle, life, .. }) => (bundle, Some(life)),
-        None => (operator.bundle, None),
-    };
+    let held = kept.as_ref().map(Usable::held);
+    let bundle = kept.map_or(operator.bundle, |usable| usable.bundle);
     let link = Link::new(operator.address, TokenFile::in_folder(&operator.token), &bundle).map_err(fault)?;
     let keeper = Keeper { link: Arc::new(link), clock: Clock::System, log, renew: Arc::new(Notify::new()) };
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -68,7 +66,7 @@ pub fn start(settings: environment::Agent) -> Result<Agent, AgentError> {
     let body = move || {
         runtime.block_on(async {
             tokio::select! {
-                () = keeper.keep(life, &folder) => {}
+                () = keeper.keep(held, &folder) => {}
                 // An error means that nobody is left who could tell.
                 _ = stopped.wait_for(|stop| *stop) => {}
             }

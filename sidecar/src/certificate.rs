@@ -3,7 +3,7 @@
 
 mod keeper;
 
-pub(crate) use keeper::{Keeper, Needs};
+pub(crate) use keeper::{Held, Keeper, Needs};
 
 use crate::limits::CERTIFICATE_ANSWER;
 use crate::link::{self, Link, LinkError};
@@ -34,6 +34,13 @@ pub(crate) struct Usable {
     pub(crate) life: Life,
     /// What it says, for the operator to compare.
     pub(crate) revision: String,
+}
+
+impl Usable {
+    /// What is to be remembered of it.
+    pub(crate) fn held(&self) -> Held {
+        Held { life: self.life, revision: self.revision.clone() }
+    }
 }
 
 /// Why there is no certificate.

@@ -239,6 +239,12 @@ pub const REPORT_REDIALS: usize = 8;
 pub const CERTIFICATE_RETRY: Duration = Duration::from_millis(250);
 /// The longest such wait: a third of a certificate's life of 24 h has room for 480 attempts.
 pub const CERTIFICATE_RETRY_MOST: Duration = Duration::from_mins(1);
+/// The first wait before a certificate that says nothing new is asked for again, doubled each time.
+pub const CERTIFICATE_AGAIN: Duration = Duration::from_secs(1);
+/// The longest such wait.
+pub const CERTIFICATE_AGAIN_MOST: Duration = Duration::from_secs(15);
+/// How often that is done: for at least 37 s. The replicas of the operator see each other's CA within 30 s.
+pub const CERTIFICATE_AGAIN_TIMES: usize = 8;
 /// Bytes of the answer with a certificate: chain and bundle have below 2 KiB each certificate.
 pub const CERTIFICATE_ANSWER: usize = 64 * 1024;
 /// How often a folder with a certificate is looked at: the kubelet itself needs up to a minute for a Secret.

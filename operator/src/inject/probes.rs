@@ -31,7 +31,16 @@ pub(super) fn rewrite(pod: &mut Value, ports: &[ProtectedPort], previous: &Previ
                     let message = format!("port `{ADMIN_PORT}` is the sidecar's");
                     sink.refuse(Code::ReservedPort, pointer, message, "let the probe ask a port of the application");
                 }
-                To::Protected => replace(container, kind, target, &mut probes),
+                To::Protected => {
+                    if let Some(fault) = replace(container, kind, target, &mut probes) {
+                        sink.refuse(
+                            Code::BadProbe,
+                            pointer,
+                            fault.to_owned(),
+                            "or let it ask a port that is not protected",
+                        );
+                    }
+                }
             }
         }
     }
@@ -102,17 +111,22 @@ fn http(get: &Value, port: u16) -> ProbeAction {
     ProbeAction::Http { tls: pod::text(get, "scheme") == "HTTPS", port, path, headers }
 }
 
-fn replace(container: &mut Value, kind: &str, target: Target, probes: &mut Vec<Probe>) {
-    let Some(fields) = container.get_mut(kind).and_then(Value::as_object_mut) else { return };
+/// Why it cannot be replaced comes back, where it cannot.
+fn replace(container: &mut Value, kind: &str, target: Target, probes: &mut Vec<Probe>) -> Option<&'static str> {
+    let fields = container.get_mut(kind).and_then(Value::as_object_mut)?;
     let seconds = fields.get("timeoutSeconds").and_then(Value::as_u64).and_then(|seconds| seconds.try_into().ok());
     let timeout_seconds = seconds.filter(|seconds| *seconds > 0).unwrap_or(DEFAULT_PROBE_SECONDS);
     let probe = Probe { action: target.action, timeout_seconds };
+    if let Some(fault) = probe.fault() {
+        return Some(fault);
+    }
     // Two probes that ask the same share one run.
     let index = probes.iter().position(|other| *other == probe).unwrap_or_else(|| {
         probes.push(probe);
         probes.len() - 1
     });
     put(fields, index, timeout_seconds);
+    None
 }
 
 fn put(fields: &mut Map<String, Value>, index: usize, timeout_seconds: u32) {

@@ -44,6 +44,8 @@ codes! {
     ReservedPort = "reserved_port",
     /// More probes than a sidecar runs.
     TooManyProbes = "too_many_probes",
+    /// A probe that no sidecar can run.
+    BadProbe = "bad_probe",
     /// A lifecycle hook asks a protected port.
     HttpHook = "http_hook",
     /// The pod has the network of its node.

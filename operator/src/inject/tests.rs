@@ -470,6 +470,20 @@ mod probing {
         assert_eq!(codes(&asked(spec)), [("reserved_port", "spec.containers[0].livenessProbe".into())]);
     }
 
+    /// The sidecar would not start with it.
+    #[test]
+    fn probes_that_no_sidecar_can_run_are_refused() {
+        for get in [
+            json!({"path": "/a b", "port": 3000}),
+            json!({"path": "/a", "port": 3000, "httpHeaders": [{"name": "a b", "value": "x"}]}),
+            json!({"path": "/a", "port": 3000, "httpHeaders": [{"name": "a", "value": "x\ny"}]}),
+        ] {
+            let mut spec = app();
+            spec["containers"][0]["livenessProbe"] = json!({"httpGet": get});
+            assert_eq!(codes(&asked(spec)), [("bad_probe", "spec.containers[0].livenessProbe".into())], "{get}");
+        }
+    }
+
     #[test]
     fn hooks_on_protected_ports_are_refused_and_others_stay() {
         let hook = |port: Value| json!({"httpGet": {"path": "/x", "port": port}});

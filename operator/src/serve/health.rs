@@ -1,7 +1,7 @@
 //! Probes and metrics in plain HTTP: nothing secret, nothing that changes state.
 
 use super::bounds::Places;
-use super::listener::reaches;
+use super::listener::{bind, reaches};
 use super::{Running, Stage};
 use crate::ca::Authority;
 use crate::limits::{ACCEPT_PAUSE, HEALTH_CONNECTIONS, HEALTH_CONNECTIONS_PER_ADDRESS, HEALTH_HEAD, HEALTH_TIME};
@@ -65,7 +65,7 @@ impl Health {
     /// # Errors
     /// Where the address cannot be bound.
     pub async fn start(self: &Arc<Self>, address: SocketAddr) -> io::Result<Running> {
-        let listener = TcpListener::bind(address).await?;
+        let listener = bind(address)?;
         let address = listener.local_addr()?;
         let stage = watch::Sender::new(Stage::Serving);
         let connections = Arc::new(Semaphore::new(HEALTH_CONNECTIONS));

@@ -6,24 +6,44 @@ use crate::limits::{ACCEPT_PAUSE, BACKLOG, FIELDS, HEAD, SEND_BUFFER, TLS_BUFFER
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::io::Errno;
 use rustls::ServerConfig;
-use socket2::SockRef;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-/// Binds; accepted sockets inherit the bound on what the kernel holds for them.
+/// Binds; accepted sockets inherit the bound on what the kernel holds for them. `[::]` takes IPv4 too; where there is no IPv6 at
+/// all it is `0.0.0.0`.
 pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
+    let everywhere = address.is_ipv6() && address.ip().is_unspecified();
+    match listen(address, everywhere) {
+        // The kernel has no IPv6, or it is switched off (ipv6(7)).
+        Err(error)
+            if everywhere && matches!(Errno::from_io_error(&error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) =>
+        {
+            listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()), false)
+        }
+        bound => bound,
+    }
+}
+
+fn listen(address: SocketAddr, both_families: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!both_families)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 /// Accepts until the server stops. Beyond the bound connections wait in the kernel until one of ours ends.
@@ -43,6 +63,8 @@ async fn accept_one(shared: &Arc<Shared>, listener: &TcpListener, tls: &Arc<Serv
     let Ok(permit) = Arc::clone(&shared.connections).acquire_owned().await else { return };
     match listener.accept().await {
         Ok((stream, address)) => {
+            // A socket of both families tells IPv4 addresses as mapped ones.
+            let address = SocketAddr::new(address.ip().to_canonical(), address.port());
             tokio::spawn(serve(Arc::clone(shared), stream, address, Arc::clone(tls), permit));
         }
         // No descriptors, or a caller that was gone before we came: trying again at once would spin.

@@ -73,7 +73,7 @@ async fn a_certificate_that_says_what_it_should_not_any_more_is_made_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_proof_is_refused_and_so_is_too_much_of_it() {
-    let site = site().await;
+    let site = site_with(|limits| limits.certificates_per_pod.burst = 5).await;
     let stranger = Names { spiffe: "spiffe://cluster.local/ns/shop/sa/other".to_owned(), dns: Vec::new() };
     let mixed_up = Desired { names: Some(Arc::new(stranger)), ..desired(1) };
     site.publish(&[(pod(1), desired(1)), (pod(2), mixed_up)]);

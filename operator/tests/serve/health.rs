@@ -41,6 +41,19 @@ async fn ready_is_a_ca_and_complete_caches_and_no_end_in_sight() {
     eventually("nobody listens", || std::net::TcpStream::connect(address).is_err()).await;
 }
 
+/// Pods of a cluster have addresses of one family or of both; probes come by the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn both_families_are_served_by_one_socket() {
+    let site = site().await;
+    let health = Health::new(site.metrics.clone(), site.authority.clone());
+    let running = health.start("[::]:0".parse().unwrap()).await.unwrap();
+    let port = running.address().port();
+    for address in ["127.0.0.1", "::1"] {
+        assert_eq!(get(SocketAddr::new(address.parse().unwrap(), port), "/livez").await.0, 200, "{address}");
+    }
+    running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_there_and_name_no_pod() {
     let site = site().await;

@@ -1,6 +1,8 @@
 //! What injection writes into a pod and the sidecar reads there: names of environment variables, places, ports, and the
 //! values that are JSON.
 
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 /// The base URL of the operator, `https://doorward-operator.NAMESPACE.svc:8443`.
@@ -67,6 +69,24 @@ pub struct Probe {
     pub action: ProbeAction,
     /// Seconds for the whole of it, at least 1.
     pub timeout_seconds: u32,
+}
+
+impl Probe {
+    /// Why no sidecar can run it; none where one can.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        if self.timeout_seconds == 0 {
+            return Some("`timeoutSeconds` is 0");
+        }
+        let ProbeAction::Http { path, headers, .. } = &self.action else { return None };
+        if !path.starts_with('/') || path.parse::<PathAndQuery>().is_err() {
+            return Some("`path` has what no request can have: write it percent-encoded");
+        }
+        let is_field = |(name, value): &(String, String)| {
+            name.parse::<HeaderName>().is_ok() && HeaderValue::from_str(value).is_ok()
+        };
+        (!headers.iter().all(is_field)).then_some("`httpHeaders` has a name or a value that no request can have")
+    }
 }
 
 /// What a probe asks.

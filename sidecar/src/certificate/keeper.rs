@@ -3,7 +3,9 @@
 use super::{Identity, IdentityError, Usable};
 use crate::backoff::{Backoff, chance};
 use crate::clock::Clock;
-use crate::limits::{CERTIFICATE_RETRY, CERTIFICATE_RETRY_MOST};
+use crate::limits::{
+    CERTIFICATE_AGAIN, CERTIFICATE_AGAIN_MOST, CERTIFICATE_AGAIN_TIMES, CERTIFICATE_RETRY, CERTIFICATE_RETRY_MOST,
+};
 use crate::link::Link;
 use crate::log::Log;
 use policy::certificate::Life;
@@ -27,34 +29,64 @@ pub(crate) trait Needs {
     fn take(&self, identity: &Identity, usable: Usable) -> Result<(), IdentityError>;
 }
 
+/// What is known of the certificate that is there.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) life: Life,
+    /// See [`Usable`].
+    pub(crate) revision: String,
+}
+
 impl Keeper {
-    /// For ever; `life` is that of the certificate that is there already.
-    pub(crate) async fn keep(&self, mut life: Option<Life>, needs: &impl Needs) {
-        let mut backoff = Backoff::new(CERTIFICATE_RETRY, CERTIFICATE_RETRY_MOST);
+    /// For ever; `held` is the certificate that is there already.
+    pub(crate) async fn keep(&self, mut held: Option<Held>, needs: &impl Needs) {
         loop {
-            if let Some(life) = life {
+            let mut outgrown = None;
+            if let Some(held) = &held {
                 // Asked for meanwhile, or due.
-                let _ = timeout(self.until_due(life), self.renew.notified()).await;
+                let asked = timeout(self.until_due(held.life), self.renew.notified()).await.is_ok();
+                outgrown = asked.then(|| held.revision.clone());
             }
-            life = Some(loop {
-                match self.fetch(needs).await {
-                    Ok(life) => break life,
-                    Err(error) => self.log.warn("no new certificate", &error),
-                }
-                sleep(backoff.next()).await;
-            });
-            backoff.reset();
-            self.log.info("a new certificate is in use");
+            held = Some(self.replace(outgrown.as_deref(), needs).await);
         }
     }
 
-    async fn fetch(&self, needs: &impl Needs) -> Result<Life, IdentityError> {
+    /// A new certificate. Where it says what the outgrown one said, it comes from a replica of the operator that does not
+    /// know yet what another one told, so it is asked for again.
+    async fn replace(&self, outgrown: Option<&str>, needs: &impl Needs) -> Held {
+        let mut backoff = Backoff::new(CERTIFICATE_AGAIN, CERTIFICATE_AGAIN_MOST);
+        let mut new = self.insist(needs).await;
+        for _ in 0..CERTIFICATE_AGAIN_TIMES {
+            if outgrown != Some(new.revision.as_str()) {
+                break;
+            }
+            sleep(backoff.next()).await;
+            new = self.insist(needs).await;
+        }
+        new
+    }
+
+    async fn insist(&self, needs: &impl Needs) -> Held {
+        let mut backoff = Backoff::new(CERTIFICATE_RETRY, CERTIFICATE_RETRY_MOST);
+        loop {
+            match self.fetch(needs).await {
+                Ok(held) => {
+                    self.log.info("a new certificate is in use");
+                    return held;
+                }
+                Err(error) => self.log.warn("no new certificate", &error),
+            }
+            sleep(backoff.next()).await;
+        }
+    }
+
+    async fn fetch(&self, needs: &impl Needs) -> Result<Held, IdentityError> {
         let identity = Identity::request(&self.link).await?;
         let usable = identity.check()?;
-        let life = usable.life;
+        let held = usable.held();
         self.link.trust(&usable.bundle)?;
         needs.take(&identity, usable)?;
-        Ok(life)
+        Ok(held)
     }
 
     /// Two thirds of its life, a twentieth sooner or later: certificates that were made together are not renewed together.

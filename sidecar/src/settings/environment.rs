@@ -5,12 +5,10 @@ use crate::captured::Capture;
 use crate::certificate;
 use crate::link::OperatorAddress;
 use crate::log::Level;
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue};
 use policy::wire::{
     ADMIN_PORT, DEBUG_PORT, ENV_BUNDLE, ENV_CAPTURE, ENV_CAPTURE_DIR, ENV_CLIENT_DIR, ENV_LOG_LEVEL, ENV_OPERATOR,
     ENV_POD_IPS, ENV_PORTS, ENV_PROBES, ENV_STATE_DIR, ENV_TLS_DIR, ENV_TOKEN_DIR, MAX_PORTS, MAX_PROBES, Probe,
-    ProbeAction, ProtectedPort,
+    ProtectedPort,
 };
 use rustls_pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
@@ -241,19 +239,8 @@ impl Reader<'_> {
             self.fault(ENV_PROBES, &format!("{} probes, more than {MAX_PROBES}", probes.len()));
         }
         for (index, probe) in probes.iter().enumerate() {
-            if probe.timeout_seconds == 0 {
-                self.fault(ENV_PROBES, &format!("probe {index}: `timeoutSeconds` is 0"));
-            }
-            if let ProbeAction::Http { path, headers, .. } = &probe.action {
-                if !path.starts_with('/') || path.parse::<PathAndQuery>().is_err() {
-                    self.fault(ENV_PROBES, &format!("probe {index}: `path` is no path"));
-                }
-                let is_field = |(name, value): &(String, String)| {
-                    name.parse::<HeaderName>().is_ok() && HeaderValue::from_str(value).is_ok()
-                };
-                if !headers.iter().all(is_field) {
-                    self.fault(ENV_PROBES, &format!("probe {index}: a header that is none"));
-                }
+            if let Some(fault) = probe.fault() {
+                self.fault(ENV_PROBES, &format!("probe {index}: {fault}"));
             }
         }
         Some(probes)

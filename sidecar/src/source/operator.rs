@@ -8,14 +8,13 @@ mod stream;
 
 pub use report::Captured;
 
-use crate::certificate::{Identity, IdentityError, Keeper, Needs, Usable};
+use crate::certificate::{Held, Identity, IdentityError, Keeper, Needs, Usable};
 use crate::clock::Clock;
 use crate::link::{Link, OperatorAddress, TokenFile};
 use crate::log::Log;
 use crate::source::volume::Volume;
 use crate::state::State;
 use crate::tls::CurrentCertificate;
-use policy::certificate::Life;
 use report::{Reporter, Sender};
 use rustls_pki_types::CertificateDer;
 use std::io;
@@ -58,7 +57,7 @@ pub enum OperatorError {
 }
 
 /// The [revision](policy::wire::certificate_revision) of the certificate that is there, where one is.
-type Held = Mutex<Option<String>>;
+type Revision = Mutex<Option<String>>;
 
 /// What the volume held is in force, and the operator not asked yet.
 #[derive(Debug)]
@@ -68,8 +67,8 @@ pub struct Prepared {
     volume: Arc<Volume>,
     reporter: Arc<Reporter>,
     certificate: Option<Arc<CurrentCertificate>>,
-    life: Option<Life>,
-    held: Arc<Held>,
+    held: Option<Held>,
+    revision: Arc<Revision>,
     silence: Duration,
     clock: Clock,
     log: Log,
@@ -110,21 +109,22 @@ pub fn prepare(
         Some(Err(error)) => log.warn("the certificate on the volume", &error),
         None => {}
     }
-    let (link, life, held) = match kept {
-        None => (believe(&bundle)?, None, Held::default()),
+    let (link, held) = match kept {
+        None => (believe(&bundle)?, None),
         Some((link, usable)) => {
+            let held = usable.held();
             if let Some(shown) = &certificate {
                 shown.replace(usable.certificate);
             }
-            (link, Some(usable.life), Held::new(Some(usable.revision)))
+            (link, Some(held))
         }
     };
     let link = Arc::new(link);
     volume.restore(&state);
     let reporter = Arc::new(Reporter::default());
     state.refetch_with(Arc::clone(&reporter) as _);
-    let held = Arc::new(held);
-    Ok(Prepared { link, state, volume, reporter, certificate, life, held, silence, clock, log })
+    let revision = Arc::new(Mutex::new(held.as_ref().map(|held| held.revision.clone())));
+    Ok(Prepared { link, state, volume, reporter, certificate, held, revision, silence, clock, log })
 }
 
 impl Prepared {
@@ -149,10 +149,10 @@ impl Prepared {
     }
 
     async fn run(self, captured: Captured) {
-        let Self { link, state, volume, reporter, certificate, life, held, silence, clock, log } = self;
+        let Self { link, state, volume, reporter, certificate, held, revision, silence, clock, log } = self;
         let renew = Arc::new(Notify::new());
         let (state_of_pod, volume_of_pod) = (Arc::clone(&state), Arc::clone(&volume));
-        let pod = Pod { state: state_of_pod, volume: volume_of_pod, certificate, held: Arc::clone(&held), log };
+        let pod = Pod { state: state_of_pod, volume: volume_of_pod, certificate, revision: Arc::clone(&revision), log };
         let keeper = Keeper { link: Arc::clone(&link), clock, log, renew: Arc::clone(&renew) };
         let sender = Sender {
             reporter: Arc::clone(&reporter),
@@ -161,8 +161,8 @@ impl Prepared {
             captured,
             log,
         };
-        let stream = Stream { link, state, volume, reporter, renew, held, silence, clock, log };
-        tokio::join!(stream.run(), sender.run(), keeper.keep(life, &pod));
+        let stream = Stream { link, state, volume, reporter, renew, revision, silence, clock, log };
+        tokio::join!(stream.run(), sender.run(), keeper.keep(held, &pod));
     }
 }
 
@@ -171,7 +171,7 @@ struct Pod {
     state: Arc<State>,
     volume: Arc<Volume>,
     certificate: Option<Arc<CurrentCertificate>>,
-    held: Arc<Held>,
+    revision: Arc<Revision>,
     log: Log,
 }
 
@@ -184,7 +184,7 @@ impl Needs for Pod {
             shown.replace(usable.certificate);
         }
         self.volume.keep_identity(identity);
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(usable.revision);
+        *self.revision.lock().unwrap_or_else(PoisonError::into_inner) = Some(usable.revision);
         Ok(())
     }
 }

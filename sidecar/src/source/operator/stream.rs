@@ -1,6 +1,6 @@
 //! The stream: connect, take what comes, and connect again whatever happens.
 
-use super::Held;
+use super::Revision;
 use super::lines::{LineError, Lines};
 use super::report::Reporter;
 use crate::backoff::{Backoff, chance};
@@ -26,7 +26,7 @@ pub(super) struct Stream {
     pub(super) volume: Arc<Volume>,
     pub(super) reporter: Arc<Reporter>,
     pub(super) renew: Arc<Notify>,
-    pub(super) held: Arc<Held>,
+    pub(super) revision: Arc<Revision>,
     pub(super) silence: Duration,
     pub(super) clock: Clock,
     pub(super) log: Log,
@@ -92,7 +92,7 @@ impl Stream {
             // Writing into a text does not fail.
             let _ = write!(path, "{}{port}", if place == 0 { "" } else { "," });
         }
-        if let Some(revision) = self.held.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
+        if let Some(revision) = self.revision.lock().unwrap_or_else(PoisonError::into_inner).as_deref() {
             let _ = write!(path, "&certificate={revision}");
         }
         path

@@ -34,6 +34,7 @@ async fn a_new_certificate_comes_when_told_and_drops_no_connection() {
     let client = pod.client(&sidecar, 3000);
     let mut open = client.connect(Some(b"http/1.1")).await.unwrap();
     let first = certificate_of(&open);
+    pod.operator.issue_with(&pod.ca, &[&pod.ca, &Arc::new(Ca::new("next"))], Duration::from_hours(24));
     pod.operator.send(RENEW);
     eventually("new handshakes see the new one", || async {
         certificate_of(&client.connect(Some(b"http/1.1")).await.unwrap()) != first
@@ -41,6 +42,21 @@ async fn a_new_certificate_comes_when_told_and_drops_no_connection() {
     .await;
     assert_eq!(pod.operator.issued(), 2);
     assert!(ask(&mut open).await.starts_with("HTTP/1.1 200"), "the old connection goes on");
+}
+
+/// The replica that tells and the one that answers need not be the same, and the other one may know less yet.
+#[tokio::test]
+async fn an_answer_that_says_nothing_new_is_asked_for_again() {
+    let pod = Pod::new().await;
+    pod.operator.set(&pod.lines());
+    let sidecar = pod.start();
+    sidecar.ready().await;
+    pod.operator.send(RENEW);
+    eventually("what is known already", || async { pod.operator.issued() == 2 }).await;
+    let next = Arc::new(Ca::new("next"));
+    pod.operator.issue_with(&pod.ca, &[&pod.ca, &next], Duration::from_hours(24));
+    let new = Client::new(sidecar.running.address, &pod.ca.certificate, Some(&next.client("web/web")));
+    eventually("the next CA vouches too", || async { new.connects().await }).await;
 }
 
 #[tokio::test]

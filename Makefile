@@ -1,6 +1,6 @@
 # The only entry points; CI calls `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint format generate advisories fuzz images e2e-node cluster-up cluster-down bench-operator
+.PHONY: help demo test unit lint format generate advisories fuzz images reproduce e2e-node cluster-up cluster-down bench-operator
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ e2e-control: ## the tests against a real API server; with KUBECONFIG against tha
 
 images: ## the images as archives, target/images/*.tar, without Docker
 	@.ci/images
+
+reproduce: ## the images once more, in another folder: the same bytes
+	@.ci/reproduce
 
 e2e-node: ## installs the chart on a real node and tests there; DOORWARD_KEEP=1 leaves the cluster up
 	@e2e/node

@@ -70,7 +70,8 @@ pub struct Keys {
     fetcher: Arc<Fetcher>,
     public: Trust,
     settings: Settings,
-    tasks: Mutex<BTreeMap<String, Task>>,
+    /// One for each source that is wanted; none where nothing can be fetched from it.
+    tasks: Mutex<BTreeMap<String, Option<Task>>>,
     known: watch::Sender<BTreeMap<String, Known>>,
 }
 
@@ -107,28 +108,35 @@ impl Keys {
     }
 
     /// Sets which sources are wanted: fetching starts for new ones, ends for those that are gone, and goes on undisturbed for
-    /// the rest. Needs a Tokio runtime. Beyond [`SOURCES`] the last ones, in the order of their ids, are not fetched.
+    /// the rest. Needs a Tokio runtime. Where there are [`SOURCES`] already, new ones are not fetched, and their status says so.
     pub fn want(&self, sources: impl IntoIterator<Item = KeySource>) {
-        let wanted: BTreeMap<String, KeySource> =
-            sources.into_iter().map(|source| (source.id().to_owned(), source)).take(SOURCES).collect();
+        let mut wanted: BTreeMap<String, KeySource> =
+            sources.into_iter().map(|source| (source.id().to_owned(), source)).collect();
         let mut tasks = self.tasks();
+        let beyond = beyond(&tasks, &mut wanted);
         let gone: BTreeSet<String> = tasks.keys().filter(|id| !wanted.contains_key(*id)).cloned().collect();
         let new: Vec<KeySource> = wanted.into_values().filter(|source| !tasks.contains_key(source.id())).collect();
-        if gone.is_empty() && new.is_empty() {
-            return;
-        }
-        for task in gone.iter().filter_map(|id| tasks.remove(id)) {
+        for task in gone.iter().filter_map(|id| tasks.remove(id)).flatten() {
             task.abort.abort();
         }
-        self.known.send_modify(|known| {
-            known.retain(|id, _| !gone.contains(id));
+        self.known.send_if_modified(|known| {
+            let before = known.len();
+            known.retain(|id, _| tasks.contains_key(id) || beyond.contains(id));
+            let mut changed = known.len() != before || !new.is_empty();
             known.extend(new.iter().map(|source| (source.id().to_owned(), Known::default())));
+            for id in &beyond {
+                known.entry(id.clone()).or_insert_with(|| {
+                    changed = true;
+                    Known {
+                        status: Status { attempts: 1, error: Some(too_many()), ..Status::default() },
+                        ..Known::default()
+                    }
+                });
+            }
+            changed
         });
         for source in new {
-            let id = source.id().to_owned();
-            if let Some(task) = self.start(source) {
-                tasks.insert(id, task);
-            }
+            tasks.insert(source.id().to_owned(), self.start(source));
         }
     }
 
@@ -138,7 +146,7 @@ impl Keys {
         if known == Some(true) {
             return;
         }
-        if let Some(task) = self.tasks().get(id) {
+        if let Some(Some(task)) = self.tasks().get(id) {
             task.unknown.notify_one();
         }
     }
@@ -179,17 +187,33 @@ impl Keys {
         Some(Task { abort, unknown })
     }
 
-    fn tasks(&self) -> MutexGuard<'_, BTreeMap<String, Task>> {
+    fn tasks(&self) -> MutexGuard<'_, BTreeMap<String, Option<Task>>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Keys {
     fn drop(&mut self) {
-        for task in self.tasks().values() {
+        for task in self.tasks().values().flatten() {
             task.abort.abort();
         }
     }
+}
+
+/// Takes out what there is no room for beside the sources that are fetched from already.
+fn beyond(tasks: &BTreeMap<String, Option<Task>>, wanted: &mut BTreeMap<String, KeySource>) -> BTreeSet<String> {
+    let stay = wanted.keys().filter(|id| tasks.contains_key(*id)).count();
+    let new = wanted.keys().filter(|id| !tasks.contains_key(*id));
+    let beyond: BTreeSet<String> = new.skip(SOURCES.saturating_sub(stay)).cloned().collect();
+    wanted.retain(|id, _| !beyond.contains(id));
+    beyond
+}
+
+fn too_many() -> Fault {
+    let message = format!(
+        "keys of at most {SOURCES} issuers are fetched, and policies name more: share issuers, or give `keys` inline"
+    );
+    Fault { code: "TooManyIssuers", message }
 }
 
 /// Where one source's task tells what came.
@@ -253,4 +277,33 @@ fn in_full(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever names one issuer too many must not take the keys of others away.
+    #[tokio::test]
+    async fn beyond_the_bound_new_sources_wait_and_old_ones_stay() {
+        let source = |number: usize| {
+            // Nothing can be fetched by this bundle, so nothing is tried.
+            KeySource::new(format!("https://{number}.example"), None, Some("none".to_owned()))
+        };
+        let keys = Keys::new(Settings::default()).unwrap();
+        let code = |number: usize| {
+            let known = keys.known.borrow();
+            known.get(source(number).id()).map(|known| known.status.error.as_ref().unwrap().code)
+        };
+        keys.want((1..=SOURCES).map(source));
+        keys.want((0..=SOURCES).map(source));
+        assert_eq!((code(0), code(1), code(SOURCES)), (Some("TooManyIssuers"), Some("BadBundle"), Some("BadBundle")));
+        let mut known = keys.subscribe();
+        keys.want((0..=SOURCES).map(source));
+        assert!(!known.has_changed().unwrap());
+        keys.want((0..SOURCES).map(source));
+        assert!(known.has_changed().unwrap());
+        known.borrow_and_update();
+        assert_eq!((code(0), code(SOURCES)), (Some("BadBundle"), None), "there is room now");
+    }
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::args::Args;
 use crate::hub::{Desired, Encoded, PodId};
+use crate::limits::RECHECKS;
 use crate::objects::Key;
 use crate::world::World;
 
@@ -31,7 +32,8 @@ pub struct Outcome {
     pub desired: BTreeMap<PodId, Arc<Desired>>,
     /// What is to be said of every policy.
     pub policies: BTreeMap<Key, Arc<PolicyOutcome>>,
-    /// When the world is to be compiled again though nothing changed in it: rules wait for their keys, at most until then.
+    /// When the world is to be compiled again though nothing changed in it: rules wait for their keys at most until then, or
+    /// a policy is to be checked again.
     pub again: Option<Instant>,
 }
 
@@ -59,7 +61,7 @@ pub struct SelectedPod {
     pub id: PodId,
     /// The port that the policy protects on it; none where it cannot be told.
     pub port: Option<u16>,
-    /// Whether the sidecar is part of it.
+    /// Whether the sidecar is part of it, and stands before that port.
     pub injected: bool,
     /// The other policy that selects it on that port, and whether that one rules.
     pub conflict: Option<Conflict>,
@@ -135,10 +137,13 @@ impl Compiler {
     pub fn run(&mut self, world: &World, fetched: &FetchedKeys, tried: &BTreeSet<String>, now: Instant) -> Outcome {
         self.policies.retain(|key, _| world.policies.objects().contains_key(key));
         let mut again = None;
+        let mut rechecks = 0;
         for (key, object) in world.policies.objects() {
             let entry = self.policies.entry(key.clone()).or_default();
-            entry.update(object, &key.namespace, world, &self.options.compile, now);
-            again = again.into_iter().chain(entry.settle(tried, now)).min();
+            let recheck = rechecks < RECHECKS && entry.due().is_some_and(|due| due <= now);
+            rechecks += usize::from(recheck);
+            entry.update(object, &key.namespace, world, &self.options.compile, (now, recheck));
+            again = again.into_iter().chain(entry.settle(tried, now)).chain(entry.due()).min();
         }
         let keys = self.keys(fetched);
         let assigned = assign::assign(world, &self.policies);

@@ -56,6 +56,8 @@ pub struct Desired {
     pub retained_elsewhere: BTreeSet<String>,
     /// The sets of keys that the rulesets name, by id.
     pub keys: BTreeMap<String, Arc<Encoded>>,
+    /// The sets of keys that the rulesets name and that are not there yet, by id.
+    pub awaited: BTreeSet<String>,
     /// The names of its certificate; none where the pod is not known (yet).
     pub names: Option<Arc<Names>>,
 }

@@ -89,7 +89,7 @@ impl Keeper {
     async fn tick(&mut self) {
         let begun = Instant::now();
         let led = self.group.borrow().leads();
-        let leads = match timeout(LEASE_RENEW, self.lead(begun)).await {
+        let leads = match timeout(LEASE_RENEW, self.lead()).await {
             Ok(Ok(leads)) => Some(leads),
             Ok(Err(error)) => {
                 warn!(error = &error as &dyn std::error::Error, "cannot renew the lease");
@@ -97,7 +97,7 @@ impl Keeper {
             }
             Err(_) => None,
         };
-        let replicas = timeout(LEASE_RENEW, self.replicas(begun)).await;
+        let replicas = timeout(LEASE_RENEW, self.replicas()).await;
         self.group.send_if_modified(|group| {
             let before = group.clone();
             match leads {
@@ -118,11 +118,13 @@ impl Keeper {
     }
 
     /// Takes or renews the leader's Lease; whether it is ours.
-    async fn lead(&mut self, now: Instant) -> Result<bool, Error> {
+    async fn lead(&mut self) -> Result<bool, Error> {
         let Some(lease) = self.api.get_opt(LEADER).await? else {
             let made = self.api.create(&PostParams::default(), &self.record(LEADER, None)).await;
             return taken(made);
         };
+        // After the answer: a record that was read late is not older for it.
+        let now = Instant::now();
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty());
         let record = (holder.clone(), spec.renew_time.clone());
@@ -157,7 +159,7 @@ impl Keeper {
     }
 
     /// Renews this replica's own Lease, and tells which others are there.
-    async fn replicas(&mut self, now: Instant) -> Result<Vec<String>, Error> {
+    async fn replicas(&mut self) -> Result<Vec<String>, Error> {
         let own = format!("{LEADER}-{}", self.name);
         match self.api.get_opt(&own).await? {
             Some(lease) => {
@@ -173,6 +175,7 @@ impl Keeper {
             }
         }
         let leases = self.api.list(&ListParams::default().labels(REPLICA_LABEL)).await?;
+        let now = Instant::now();
         let mut seen = BTreeMap::new();
         for lease in leases {
             let spec = lease.spec.unwrap_or_default();

@@ -215,6 +215,12 @@ pub const API_READ: Duration = Duration::from_secs(270);
 pub const OLDEST_MINOR: u32 = 33;
 /// Between two attempts to reach the API server at the start.
 pub const API_WAIT: Duration = Duration::from_secs(2);
+/// ConfigMaps that are watched, each with a connection's stream of its own: ten times what 1,000 policies would name.
+pub const CONFIG_MAPS: usize = 2_000;
+/// How often a policy is compiled again though nothing changed: certificates and revocation lists that it names grow old.
+pub const RECHECK: Duration = Duration::from_secs(60 * 60);
+/// Policies that are compiled again for that reason in one go, so that a change need not wait for all of them.
+pub const RECHECKS: usize = 50;
 /// How often the leader looks whether `caBundle` of the webhooks is still as it wrote it.
 pub const WEBHOOK_CHECK: Duration = Duration::from_secs(30);
 
@@ -222,6 +228,9 @@ pub const WEBHOOK_CHECK: Duration = Duration::from_secs(30);
 pub const WEBHOOK_CONNECTIONS: usize = 256;
 /// Of these, from one address: three API servers behind one address keep ten each.
 pub const WEBHOOK_CONNECTIONS_PER_ADDRESS: usize = 32;
+/// Bytes of their questions that are held at once, over all connections: 400 ordinary ones, or five of the largest; read into
+/// values they take some ten times as much.
+pub const WEBHOOK_BODIES: usize = 16 << 20;
 /// For the TLS handshake of an API server, which waits five seconds in all.
 pub const WEBHOOK_HANDSHAKE: Duration = Duration::from_secs(5);
 /// Between two questions over one connection, and for a head: who says nothing for so long makes room for others.

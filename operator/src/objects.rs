@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{DynamicObject, Object};
+use policy::wire::{ENV_PORTS, ProtectedPort};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -103,7 +104,10 @@ pub struct Pod {
     pub protected: Option<Box<str>>,
     /// Whether the sidecar is part of it.
     pub injected: bool,
-    /// Whether it has ended, or is ending: it counts no longer.
+    /// The ports before which the sidecar stands; none where the pod does not tell.
+    pub proxied: Option<Box<[u16]>>,
+    /// Whether it counts no longer: it has ended, or is ending behind its sidecar, which holds its rules to the end. One that is
+    /// ending without a sidecar still serves whoever reaches it.
     pub ended: bool,
 }
 
@@ -116,7 +120,31 @@ pub struct PodSpec {
     #[serde(default)]
     containers: Vec<Container>,
     #[serde(default)]
-    init_containers: Vec<Container>,
+    init_containers: Vec<InitContainer>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct InitContainer {
+    #[serde(flatten)]
+    container: Container,
+    #[serde(default)]
+    env: Vec<Variable>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Variable {
+    name: String,
+    #[serde(default)]
+    value: Option<String>,
+}
+
+impl InitContainer {
+    /// The ports of a sidecar, as injection wrote them.
+    fn protected_ports(&self) -> Option<Box<[u16]>> {
+        let value = self.env.iter().find(|variable| variable.name == ENV_PORTS)?.value.as_ref()?;
+        let ports: Vec<ProtectedPort> = serde_json::from_str(value).ok()?;
+        Some(ports.into_iter().map(|port| port.port).collect())
+    }
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -156,9 +184,11 @@ impl Pod {
     pub fn prune(object: ReceivedPod) -> (Key, Self) {
         let Object { metadata, spec, status, .. } = object;
         let key = Key::of(&metadata);
-        let injected = spec.init_containers.iter().any(|container| container.name == inject::SIDECAR);
+        let sidecar = spec.init_containers.iter().find(|init| init.container.name == inject::SIDECAR);
+        let injected = sidecar.is_some();
         let native = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
-        let own = spec.init_containers.iter().filter(native).filter(|container| container.name != inject::SIDECAR);
+        let inits = spec.init_containers.iter().map(|init| &init.container);
+        let own = inits.filter(native).filter(|container| container.name != inject::SIDECAR);
         let ports = spec.containers.iter().chain(own).flat_map(|container| &container.ports);
         let tcp = ports.filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"));
         let phase = status.as_ref().and_then(|status| status.phase.as_deref());
@@ -176,7 +206,8 @@ impl Pod {
                 .and_then(|all| all.get(&inject::ports_annotation()))
                 .map(|text| text.as_str().into()),
             injected,
-            ended: metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")),
+            proxied: sidecar.and_then(InitContainer::protected_ports),
+            ended: injected && metadata.deletion_timestamp.is_some() || matches!(phase, Some("Succeeded" | "Failed")),
             labels: metadata.labels.unwrap_or_default(),
         };
         (key, pod)
@@ -186,6 +217,12 @@ impl Pod {
     #[must_use]
     pub fn port_named(&self, name: &str) -> Option<u16> {
         self.ports.iter().find(|port| port.name.as_deref() == Some(name)).map(|port| port.number)
+    }
+
+    /// Whether the sidecar, where there is one, stands before a port.
+    #[must_use]
+    pub fn has_proxy_before(&self, port: u16) -> bool {
+        self.proxied.as_ref().is_none_or(|ports| ports.contains(&port))
     }
 
     fn number(&self, text: &str) -> Option<u16> {
@@ -234,5 +271,47 @@ impl Service {
     #[must_use]
     pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
         !self.selector.is_empty() && self.selector.iter().all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_sidecar_stands_before_the_ports_that_injection_wrote() {
+        let with = |env: &Value| {
+            let init = json!([{"name": inject::SIDECAR, "restartPolicy": "Always", "env": env}]);
+            let spec = json!({"containers": [], "initContainers": init});
+            let pod = json!({"metadata": {"name": "a", "namespace": "shop", "uid": "1"}, "spec": spec});
+            Pod::prune(serde_json::from_value(pod).unwrap()).1
+        };
+        let ports = serde_json::to_string(&[ProtectedPort { port: 80, listen: 15943 }]).unwrap();
+        let pod = with(&json!([{"name": "OTHER", "valueFrom": {}}, {"name": ENV_PORTS, "value": ports}]));
+        assert!(pod.has_proxy_before(80) && !pod.has_proxy_before(81));
+        assert!(with(&json!([])).has_proxy_before(81), "not told");
+    }
+
+    fn ended(deletion: Option<&str>, phase: &str, init: &Value) -> bool {
+        let pod = json!({
+            "metadata": {"name": "a", "namespace": "shop", "uid": "1", "deletionTimestamp": deletion},
+            "spec": {"containers": [{"name": "app"}], "initContainers": init},
+            "status": {"phase": phase},
+        });
+        Pod::prune(serde_json::from_value(pod).unwrap()).1.ended
+    }
+
+    /// What still serves without rules must not be forgotten while it does.
+    #[test]
+    fn a_pod_that_is_ending_counts_where_it_has_no_sidecar() {
+        let (none, sidecar) = (json!([]), json!([{"name": inject::SIDECAR, "restartPolicy": "Always"}]));
+        let deletion = Some("2026-01-01T00:00:00Z");
+        assert!(!ended(None, "Running", &none) && !ended(None, "Running", &sidecar));
+        assert!(ended(deletion, "Running", &sidecar), "it holds its rules to the end");
+        assert!(!ended(deletion, "Running", &none));
+        for phase in ["Succeeded", "Failed"] {
+            assert!(ended(None, phase, &none) && ended(deletion, phase, &none) && ended(None, phase, &sidecar));
+        }
     }
 }

@@ -7,6 +7,7 @@ use kube::{Client, Config};
 use policy::wire::UnknownKey;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep};
 use tracing::{info, warn};
 
@@ -65,7 +66,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let compiler = Compiler::new(options);
     let (engine, told) = Engine::new(&client, compiler, Arc::clone(&hub), Fetcher::new(Arc::clone(&keys)));
     let engine = tokio::spawn(engine.run());
-    start_writer(&args, &client, &hub, &told, group.clone());
+    let writer = start_writer(&args, &client, &hub, &told, group.clone());
     tokio::spawn(keep_webhooks(client.clone(), webhook_configurations(&args), Arc::clone(&authority), group));
 
     let health = Health::new(Arc::clone(&metrics), Arc::clone(&authority));
@@ -94,6 +95,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     }
     info!("stopping");
     health.stops();
+    // That its sidecars go to another replica is nothing to be said of the policies.
+    writer.abort();
     // Another replica may lead while this one says good-bye to its sidecars.
     stop.send_replace(true);
     let _ = leases.await;
@@ -136,7 +139,7 @@ async fn check_version(client: &Client) -> anyhow::Result<()> {
 }
 
 fn start_authority(args: &Args, client: &Client, mut group: watch::Receiver<Group>) -> Arc<Authority> {
-    let mut names = service_names(&args.service, &args.namespace).to_vec();
+    let mut names = service_names(&args.service, &args.namespace, &args.cluster_domain).to_vec();
     // Outside a cluster sidecars know the operator by another name.
     let url = args.url().parse::<http::Uri>().ok();
     names.extend(url.and_then(|url| url.host().map(str::to_owned)).filter(|host| !names.contains(host)));
@@ -163,7 +166,13 @@ fn start_authority(args: &Args, client: &Client, mut group: watch::Receiver<Grou
     authority
 }
 
-fn start_writer(args: &Args, client: &Client, hub: &Arc<Hub>, told: &Told, group: watch::Receiver<Group>) {
+fn start_writer(
+    args: &Args,
+    client: &Client,
+    hub: &Arc<Hub>,
+    told: &Told,
+    group: watch::Receiver<Group>,
+) -> JoinHandle<()> {
     let parts = WriterParts {
         client: client.clone(),
         name: args.name.clone(),
@@ -174,7 +183,7 @@ fn start_writer(args: &Args, client: &Client, hub: &Arc<Hub>, told: &Told, group
         statuses: Arc::clone(&told.statuses),
         status_seen: Arc::clone(&told.status_seen),
     };
-    tokio::spawn(Writer::new(parts).run());
+    tokio::spawn(Writer::new(parts).run())
 }
 
 fn tell_health(health: &Arc<Health>, mut complete: watch::Receiver<bool>) {

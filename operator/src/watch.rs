@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
-use crate::limits::{WATCH_BACKOFF_LEAST, WATCH_BACKOFF_MOST, WATCH_TIMEOUT};
+use crate::limits::{CONFIG_MAPS, WATCH_BACKOFF_LEAST, WATCH_BACKOFF_MOST, WATCH_TIMEOUT};
 use crate::objects::{Key, Pod, Policy, ReceivedPod, ReceivedService, Service};
 use crate::world::{ConfigMapData, World};
 
@@ -34,6 +34,8 @@ pub enum Change {
     Services(Event<(Key, Service)>),
     /// Of one ConfigMap.
     ConfigMap(Key, ConfigMapData),
+    /// One ConfigMap cannot be watched, and why.
+    Unreadable(Key, String),
 }
 
 impl Change {
@@ -44,10 +46,14 @@ impl Change {
             Self::Pods(event) => world.pods.apply(event),
             Self::Services(event) => world.services.apply(event),
             Self::ConfigMap(key, data) => {
+                world.unreadable.remove(&key);
                 let changed = world.config_maps.get(&key) != Some(&data);
                 world.config_maps.insert(key, data);
                 changed
             }
+            // What was seen of it stays.
+            Self::Unreadable(key, _) if world.config_maps.contains_key(&key) => false,
+            Self::Unreadable(key, why) => world.unreadable.insert(key, why).is_none(),
         }
     }
 }
@@ -149,8 +155,15 @@ impl ConfigMapWatches {
         });
         // One that was aborted may still have had its last word on the way.
         world.config_maps.retain(|key, _| wanted.contains(key));
+        world.unreadable.retain(|key, _| wanted.contains(key));
         for key in wanted {
-            if !self.running.contains_key(key) {
+            if self.running.contains_key(key) {
+                continue;
+            }
+            if self.running.len() >= CONFIG_MAPS {
+                let why = format!("policies name more than {CONFIG_MAPS} ConfigMaps, and no more are watched");
+                world.unreadable.insert(key.clone(), why);
+            } else {
                 let task = tokio::spawn(watch_config_map(self.client.clone(), key.clone(), self.changes.clone()));
                 self.running.insert(key.clone(), task.abort_handle());
             }
@@ -163,7 +176,7 @@ async fn watch_config_map(client: Client, key: Key, changes: mpsc::Sender<Change
     let config = Config::default().timeout(WATCH_TIMEOUT).fields(&format!("metadata.name={}", key.name));
     let mut events = pin!(watcher(api, config).backoff(backoff()));
     // Of a list that brings nothing: it is not there.
-    let (mut listed, mut newest) = (None, Newest::default());
+    let (mut listed, mut newest, mut failing) = (None, Newest::default(), false);
     while let Some(event) = events.next().await {
         let data = match event {
             Ok(event) if !newest.is_news(&event) => continue,
@@ -178,11 +191,17 @@ async fn watch_config_map(client: Client, key: Key, changes: mpsc::Sender<Change
             Ok(Event::InitDone) => listed.take(),
             Ok(Event::Apply(object)) => Some(object.data.unwrap_or_default()),
             Ok(Event::Delete(_)) => None,
+            Err(_) if failing => continue,
             Err(error) => {
+                failing = true;
                 warn!(config_map = %key, error = &error as &dyn std::error::Error, "cannot watch; what was seen stays");
+                if changes.send(Change::Unreadable(key.clone(), error.to_string())).await.is_err() {
+                    return;
+                }
                 continue;
             }
         };
+        failing = false;
         if changes.send(Change::ConfigMap(key.clone(), data)).await.is_err() {
             return;
         }

@@ -19,6 +19,8 @@ pub struct World {
     pub services: Cache<Service>,
     /// The ConfigMaps that policies refer to; one that is not listed was not looked at yet.
     pub config_maps: BTreeMap<Key, ConfigMapData>,
+    /// Why a ConfigMap that is not listed there cannot be looked at.
+    pub unreadable: BTreeMap<Key, String>,
 }
 
 impl World {

@@ -1,10 +1,14 @@
 //! What the status says and what happens to traffic agree, at every moment: looked at again and again while things change.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use e2e::wait::eventually;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::ListParams;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::caller::Caller;
 use crate::manifests::{merge, users};
@@ -12,6 +16,8 @@ use crate::scene::{PATIENCE, Scene, scene};
 
 /// Between two samples.
 const SAMPLE: std::time::Duration = std::time::Duration::from_millis(100);
+/// Samples after a change, while the policy is enforced.
+const LEAST: usize = 5;
 
 fn open() -> Value {
     json!({"tls": {"mode": "Permissive"}, "rules": [{"path": "/public/**", "allow": "Anonymous"}]})
@@ -42,7 +48,14 @@ fn agrees(answer: u64, wanted: u64) -> bool {
     answer == wanted || (wanted == 200 && answer == 502) || (wanted != 200 && answer == 0)
 }
 
-/// Samples while something is done: whenever the policy says `Enforced` before and after a request, the answer is `wanted`.
+/// The addresses of the pods that the policies select now, those that are ending included.
+async fn selected(scene: &Scene<'_>) -> anyhow::Result<BTreeSet<String>> {
+    let pods = scene.namespace.api::<Pod>().list(&ListParams::default().labels("app=users")).await?;
+    Ok(pods.items.into_iter().filter_map(|pod| pod.status?.pod_ip).collect())
+}
+
+/// Samples while something is done, and some times after it: whenever the policy says `Enforced` before and after a request, the
+/// answer of every pod that it selects is `wanted`.
 async fn sampled(
     scene: &Scene<'_>,
     caller: &Caller,
@@ -50,32 +63,40 @@ async fn sampled(
     change: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
     let done = AtomicBool::new(false);
-    let address = scene.pod("users", "{.status.podIP}").await?;
     let enforced = async || scene.condition(policy, "Enforced").await.is_ok_and(|(status, _)| status == "True");
     let sampling = async {
         let mut ticks = tokio::time::interval(SAMPLE);
-        let mut samples = (0, 0);
-        while !done.load(Ordering::Relaxed) {
+        let (mut samples, mut after) = ((0, 0), 0);
+        while after < LEAST {
             ticks.tick().await;
-            let before = enforced().await;
-            let answer = seen(caller, &address).await?;
+            let ended = done.load(Ordering::Relaxed);
+            let (before, pods) = (enforced().await, selected(scene).await?);
+            let mut answers = Vec::new();
+            for address in &pods {
+                answers.push((address, seen(caller, address).await?));
+            }
+            // A pod that went out of the selection meanwhile may answer otherwise.
+            let still = selected(scene).await?;
             if before && enforced().await {
-                ensure!(agrees(answer, wanted), "{policy} is enforced, and the answer is {answer}");
-                samples.1 += 1;
+                for (address, answer) in answers.into_iter().filter(|(address, _)| still.contains(*address)) {
+                    ensure!(agrees(answer, wanted), "{policy} is enforced, and the answer of {address} is {answer}");
+                    samples.1 += 1;
+                }
+                after += usize::from(ended);
             }
             samples.0 += 1;
         }
-        ensure!(samples.0 > 0, "no sample");
-        eprintln!("{policy}: {} samples, {} of them enforced", samples.0, samples.1);
+        eprintln!("{policy}: {} samples, {} answers of pods while it was enforced", samples.0, samples.1);
         Ok(())
     };
     let change = async {
-        let result = change.await;
+        change.await?;
         done.store(true, Ordering::Relaxed);
-        result
+        Ok(())
     };
-    let (sampled, changed) = tokio::join!(sampling, change);
-    changed.and(sampled)
+    // Where it cannot be done, nobody waits for samples after it.
+    let sampling = async { timeout(PATIENCE * 3, sampling).await.context("too few samples")? };
+    tokio::try_join!(sampling, change).map(drop)
 }
 
 #[tokio::test]
@@ -159,15 +180,18 @@ async fn a_pod_relabelled_out_of_its_policy() -> anyhow::Result<()> {
         let address = scene.pod("users", "{.status.podIP}").await?;
         ensure!(seen(&caller, &address).await? == 200);
         // The Deployment makes another one in its place, which the policy selects.
-        scene.kubectl(&["label", "pod", &pod, "app=nobody", "--overwrite"]).await?;
-        eventually(PATIENCE, "no policy, no way in", async || {
-            let answer = seen(&caller, &address).await?;
-            ensure!(answer != 200, "still let in");
-            Ok(())
+        sampled(scene, &caller, ("users", 200), async {
+            scene.kubectl(&["label", "pod", &pod, "app=nobody", "--overwrite"]).await?;
+            eventually(PATIENCE, "no policy, no way in", async || {
+                let answer = seen(&caller, &address).await?;
+                ensure!(answer != 200, "still let in");
+                Ok(())
+            })
+            .await?;
+            scene.rolled_out("users").await?;
+            scene.enforced("users").await
         })
         .await?;
-        scene.rolled_out("users").await?;
-        scene.enforced("users").await?;
         ensure!(seen(&caller, &address).await? != 200, "let in without a policy");
         let other = scene.pod("users", "{.status.podIP}").await?;
         ensure!(other != address && seen(&caller, &other).await? == 200, "the new one is let in");

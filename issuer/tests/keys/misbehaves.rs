@@ -237,5 +237,12 @@ async fn without_a_bundle_the_public_authorities_vouch_and_with_one_they_do_not(
         let source = KeySource::new(ISSUER.to_owned(), None, Some(bundle.to_owned()));
         let error = keys(&network, Settings::default()).fetch_once(&source).await.unwrap_err();
         assert_eq!(error.code(), "BadBundle", "{bundle}: {error}");
+        // Wanted, it is said once: whoever asks again after each telling would never come to an end.
+        let keys = keys(&network, Settings::default());
+        let mut known = keys.subscribe();
+        keys.want([source.clone()]);
+        assert_eq!(known.borrow_and_update()[source.id()].status.error.as_ref().unwrap().code, "BadBundle");
+        keys.want([source]);
+        assert!(!known.has_changed().unwrap(), "{bundle}");
     }
 }

@@ -75,8 +75,8 @@ impl fmt::Debug for Authority {
 
 /// The DNS names under which the API server and pods know a Service.
 #[must_use]
-pub fn service_names(service: &str, namespace: &str) -> [String; 2] {
-    [format!("{service}.{namespace}.svc"), format!("{service}.{namespace}.svc.cluster.local")]
+pub fn service_names(service: &str, namespace: &str, cluster_domain: &str) -> [String; 2] {
+    [format!("{service}.{namespace}.svc"), format!("{service}.{namespace}.svc.{cluster_domain}")]
 }
 
 impl Authority {

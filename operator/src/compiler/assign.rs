@@ -94,8 +94,12 @@ impl Assigned<'_> {
                 continue;
             };
             desired.rulesets.extend(rules.message(*port).map(|message| (*port, message)));
-            let known = rules.issuers.iter().filter_map(|(_, id)| Some((id.clone(), Arc::clone(keys.get(id)?))));
-            desired.keys.extend(known);
+            for (_, id) in &rules.issuers {
+                match keys.get(id) {
+                    Some(known) => drop(desired.keys.insert(id.clone(), Arc::clone(known))),
+                    None => drop(desired.awaited.insert(id.clone())),
+                }
+            }
         }
         // A policy with rules whose port cannot be told on a pod.
         for (key, selected) in &self.selected {
@@ -136,12 +140,13 @@ impl Assigned<'_> {
     ) -> BTreeMap<Key, Arc<PolicyOutcome>> {
         let mut outcomes = BTreeMap::new();
         for (key, object) in world.policies.objects() {
-            let Some(entry) = policies.get(key).filter(|entry| !entry.is_pending()) else { continue };
+            let Some(entry) = policies.get(key).filter(|entry| entry.is_told()) else { continue };
             let selected = self.selected.get(key).map_or(&[][..], Vec::as_slice);
             let pods = selected.iter().filter_map(|(place, port)| {
                 let pod = self.pods.get(*place).filter(|pod| !pod.ended)?;
                 let conflict = port.and_then(|port| self.conflict(key, *place, port));
-                Some(SelectedPod { id: pod.id.clone(), port: *port, injected: pod.injected, conflict })
+                let injected = pod.injected && port.is_none_or(|port| pod.has_proxy_before(port));
+                Some(SelectedPod { id: pod.id.clone(), port: *port, injected, conflict })
             });
             let outcome = PolicyOutcome {
                 uid: object.uid.clone(),

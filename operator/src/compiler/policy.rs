@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use compile::diagnostic::Diagnostic;
+use compile::diagnostic::{Code, Diagnostic};
 use compile::source::{Document, Places};
 use compile::{Compiled, ConfigMaps, Settings};
 use crds::{IntOrString, LabelSelector, Mode};
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::hub::Encoded;
-use crate::limits::KEYS_FIRST;
+use crate::limits::{KEYS_FIRST, RECHECK};
 use crate::objects::{Key, Policy};
 use crate::world::{ConfigMapData, World};
 
@@ -115,6 +115,10 @@ pub(super) struct Entry {
     accepted: bool,
     /// Whether it was compiled at all: what it names may not have been looked at yet.
     pending: bool,
+    /// Whether there is something to be said of it.
+    told: bool,
+    /// When it was compiled last.
+    compiled: Option<Instant>,
     rules: Option<Arc<Rules>>,
     /// Rules that take the place of those above once their keys can be there.
     next: Option<Next>,
@@ -137,19 +141,19 @@ struct Source {
 }
 
 impl Entry {
-    /// Compiles the policy where it or what it names changed.
+    /// Compiles the policy where it or what it names changed; where it is to be checked again, says what is true now.
     pub(super) fn update(
         &mut self,
         object: &Policy,
         namespace: &str,
         world: &World,
         settings: &Settings,
-        now: Instant,
+        (now, recheck): (Instant, bool),
     ) {
         let names = compile::config_maps_of(&object.object);
-        let keys = names.into_iter().map(|name| Key { namespace: namespace.to_owned(), name });
+        let keys: Vec<Key> = names.into_iter().map(|name| Key { namespace: namespace.to_owned(), name }).collect();
         let looked_at: Option<BTreeMap<Key, ConfigMapData>> =
-            keys.map(|key| world.config_maps.get(&key).map(|data| (key, data.clone()))).collect();
+            keys.iter().map(|key| world.config_maps.get(key).map(|data| (key.clone(), data.clone()))).collect();
         if self.uid != object.uid {
             // Another object under the same name: what the first one allowed is gone with it.
             *self = Self { uid: object.uid.clone(), ..Self::default() };
@@ -160,16 +164,22 @@ impl Entry {
         self.written_port = port.and_then(|port| serde_json::from_value(port.clone()).ok());
         let Some(config_maps) = looked_at else {
             self.pending = true;
+            self.unreadable(&keys, world);
             return;
         };
         let source = Source { uid: object.uid.clone(), generation: object.generation, config_maps };
-        self.pending = false;
-        if self.source.as_ref() == Some(&source) {
+        (self.pending, self.told) = (false, true);
+        let is_same = self.source.as_ref() == Some(&source);
+        if is_same && !recheck {
             return;
         }
+        self.compiled = Some(now);
         let document = Document { file: Arc::from(""), value: object.object.clone(), places: Places::default() };
         let (compiled, diagnostics) = compile::compile(&document, &config_maps_in(&source.config_maps), settings);
         self.diagnostics = diagnostics.into();
+        if is_same {
+            return;
+        }
         let rules = compiled.and_then(Rules::new);
         self.accepted = rules.is_some();
         if let Some(rules) = rules.map(Arc::new) {
@@ -178,6 +188,24 @@ impl Entry {
             self.next = Some(Next { rules, until });
         }
         self.source = Some(source);
+    }
+
+    /// Says what cannot be looked at; where that is only not known yet, says nothing.
+    fn unreadable(&mut self, keys: &[Key], world: &World) {
+        let of = |key: &Key| {
+            let message = format!("ConfigMap `{}` cannot be read: {}", key.name, world.unreadable.get(key)?);
+            Some(Diagnostic::error(Code::MissingReference, "", message))
+        };
+        let found: Vec<Diagnostic> = keys.iter().filter_map(of).collect();
+        self.told = !found.is_empty();
+        if self.told {
+            (self.source, self.accepted, self.diagnostics) = (None, false, found.into());
+        }
+    }
+
+    /// When it is to be checked again: what it says of times may not be true any more.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.compiled.map(|at| at + RECHECK)
     }
 
     /// Puts the next rules in force where nothing was before, where each of their sources of keys was tried, or where they have
@@ -228,8 +256,8 @@ impl Entry {
         self.accepted
     }
 
-    pub(super) fn is_pending(&self) -> bool {
-        self.pending
+    pub(super) fn is_told(&self) -> bool {
+        self.told
     }
 
     /// The port of the rules in force; of a policy that has none, the one that it writes: that port is not free.

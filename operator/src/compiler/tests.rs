@@ -1,12 +1,13 @@
 //! From worlds to what pods run.
 
 use super::*;
-use crate::limits::KEYS_FIRST;
+use crate::limits::{KEYS_FIRST, RECHECK, RECHECKS};
 use crate::objects::{DeclaredPort, Pod, Policy, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const JWKS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
@@ -46,6 +47,7 @@ fn pod(name: &str, app: &str) -> (Key, Pod) {
         ports: vec![DeclaredPort { name: Some("http".into()), number: 3000 }],
         protected: None,
         injected: true,
+        proxied: None,
         ended: false,
     };
     (key(name), pod)
@@ -115,7 +117,8 @@ fn a_new_source_of_keys_is_tried_before_the_rules_that_name_it_are_in_force() {
         let world = world(of_issuer(generation, issuer), vec![pod("a", "users")]);
         let outcome = compiler.run(&world, &FetchedKeys::new(), tried, begun + late);
         let ids: BTreeSet<String> = compiler.sources().iter().map(|source| source.id().to_owned()).collect();
-        (self::generation(&outcome, "a"), outcome.again.map(|again| again - begun), ids)
+        let again = outcome.again.map(|again| again - begun).filter(|after| *after < RECHECK);
+        (self::generation(&outcome, "a"), again, ids)
     };
     let (none, now) = (BTreeSet::new(), Duration::ZERO);
     let (first, again, one) = at(1, "https://a.example", &none, now);
@@ -336,6 +339,76 @@ fn an_update_that_cannot_be_used_moves_no_rules_to_other_pods() {
         assert_eq!((generation(&outcome, "a"), generation(&outcome, "b")), (Some(1), None), "{spec}");
         assert!(is_absent(&outcome, "b"), "{spec}");
     }
+}
+
+#[test]
+fn a_pod_whose_sidecar_stands_before_another_port_has_none_there() {
+    let (name, mut elsewhere) = pod("a", "users");
+    elsewhere.proxied = Some([8080].into());
+    let (other, mut there) = pod("b", "users");
+    there.proxied = Some([8080, 3000].into());
+    let policies = vec![policy("users", 1, 1, "users", json!({}))];
+    let outcome = run(&mut Compiler::new(options()), &world(policies, vec![(name, elsewhere), (other, there)]));
+    let injected = outcome.policies[&key("users")].pods.iter().map(|pod| (pod.id.name.as_str(), pod.injected));
+    assert_eq!(injected.collect::<Vec<_>>(), [("a", false), ("b", true)]);
+}
+
+/// The first run finds what is true then; no change tells that a certificate has grown old.
+#[test]
+fn what_has_expired_meanwhile_is_told_within_the_time_of_a_recheck() {
+    static YEAR: AtomicU64 = AtomicU64::new(2025);
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+    let ca = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem();
+    let partner = json!({"name": "partner", "configMapName": "partner", "key": "ca.crt"});
+    let tls = json!({"tls": {"mode": "Optional", "clientCAs": [partner]}});
+    let count = RECHECKS + 1;
+    let policies = (0..count).map(|number| policy(&format!("p{number:03}"), 1, 1, "users", tls.clone())).collect();
+    let mut world = world(policies, vec![pod("a", "users")]);
+    world.config_maps.insert(key("partner"), Some([("ca.crt".to_owned(), ca)].into()));
+    let now = || Duration::from_secs((YEAR.load(Ordering::Relaxed) - 1970) * 31_556_952);
+    let compile = Settings { now: Some(now), ..Settings::default() };
+    let mut compiler = Compiler::new(Options { compile, ..options() });
+    let begun = Instant::now();
+    let mut expired = |after| {
+        let outcome = compiler.run(&world, &FetchedKeys::new(), &BTreeSet::new(), begun + after);
+        let told = |policy: &Arc<PolicyOutcome>| policy.diagnostics.iter().any(|one| one.code.as_str() == "expired");
+        let rules = outcome.policies.values().map(|policy| Arc::as_ptr(policy.rules.as_ref().unwrap())).collect();
+        (outcome.policies.values().filter(|policy| told(policy)).count(), outcome.again, rules)
+    };
+    let (told, again, rules): (_, _, Vec<_>) = expired(Duration::ZERO);
+    assert_eq!((told, again), (0, Some(begun + RECHECK)));
+    YEAR.store(2031, Ordering::Relaxed);
+    assert_eq!(expired(RECHECK / 2).0, 0);
+    let (told, again, _) = expired(RECHECK);
+    assert_eq!((told, again), (RECHECKS, Some(begun + RECHECK)), "the rest at once after what else is to be done");
+    let (told, again, same) = expired(RECHECK);
+    assert_eq!((told, again), (count, Some(begun + RECHECK * 2)));
+    assert_eq!(same, rules, "what is in force is not touched");
+}
+
+#[test]
+fn a_config_map_that_cannot_be_read_is_told_and_the_last_rules_stay() {
+    let mut compiler = Compiler::new(options());
+    let keys = |name: &str| {
+        let jwks = json!({"configMapName": name, "key": "jwks.json"});
+        json!({"issuers": [{"name": "main", "issuer": "https://a.example", "audiences": ["users"], "keys": jwks}]})
+    };
+    let mut world = world(vec![policy("users", 1, 1, "users", json!({}))], vec![pod("a", "users")]);
+    assert_eq!(generation(&run(&mut compiler, &world), "a"), Some(1));
+    list(&mut world.policies, vec![policy("users", 2, 1, "users", keys("keys"))]);
+    assert!(!run(&mut compiler, &world).policies.contains_key(&key("users")), "not looked at yet: nothing is known");
+    world.unreadable.insert(key("keys"), "forbidden".to_owned());
+    let outcome = run(&mut compiler, &world);
+    let told = &outcome.policies[&key("users")];
+    assert!(!told.accepted && told.generation == 2, "{told:?}");
+    assert_eq!(told.diagnostics[0].message, "ConfigMap `keys` cannot be read: forbidden");
+    assert_eq!(generation(&outcome, "a"), Some(1), "the last good rules");
+    world.config_maps.insert(key("keys"), Some([("jwks.json".to_owned(), JWKS.to_owned())].into()));
+    let outcome = run(&mut compiler, &world);
+    assert!(outcome.policies[&key("users")].accepted);
+    assert_eq!(generation(&outcome, "a"), Some(2));
 }
 
 #[test]

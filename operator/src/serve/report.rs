@@ -32,7 +32,8 @@ pub(super) fn take(shared: &Shared, identity: &Identity, body: &[u8]) -> Result<
     check(&report)?;
     let hub = &shared.parts.hub;
     let desired = hub.desired(pod).unwrap_or_default();
-    if report.unknown_keys.iter().any(|key| !desired.keys.contains_key(&key.issuer)) {
+    let is_named = |id: &str| desired.keys.contains_key(id) || desired.awaited.contains(id);
+    if report.unknown_keys.iter().any(|key| !is_named(&key.issuer)) {
         let message = "a key is reported for a set of keys that no ruleset of this pod names";
         return Err(Refusal::forbidden("stranger_issuer", message));
     }

@@ -5,10 +5,11 @@ use super::listener::{bind, reaches};
 use super::{Running, Stage, StartError};
 use crate::admission::{Lookup, MAX_BODY, Service};
 use crate::limits::{
-    ACCEPT_PAUSE, FIELDS, HEAD, WEBHOOK_CONNECTIONS, WEBHOOK_CONNECTIONS_PER_ADDRESS, WEBHOOK_HANDSHAKE, WEBHOOK_IDLE,
-    WEBHOOK_TIME,
+    ACCEPT_PAUSE, FIELDS, HEAD, WEBHOOK_BODIES, WEBHOOK_CONNECTIONS, WEBHOOK_CONNECTIONS_PER_ADDRESS,
+    WEBHOOK_HANDSHAKE, WEBHOOK_IDLE, WEBHOOK_TIME,
 };
-use http::{Request, Response, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -50,6 +51,7 @@ async fn accept<L: Lookup + 'static>(
 ) {
     let later = stage.clone();
     let addresses = Places::new(WEBHOOK_CONNECTIONS_PER_ADDRESS);
+    let bodies = Arc::new(Semaphore::new(WEBHOOK_BODIES));
     let mut stopping = pin!(reaches(&mut stage, Stage::Stopping));
     loop {
         // The semaphore is never closed.
@@ -60,8 +62,8 @@ async fn accept<L: Lookup + 'static>(
                 Ok((stream, address)) => {
                     // One that takes too many is closed without a word, so that it cannot keep the API server out.
                     let Some(place) = addresses.take(&address.ip()) else { continue };
-                    let (service, tls) = (Arc::clone(&service), Arc::clone(&tls));
-                    tokio::spawn(serve(service, stream, tls, (permit, place), later.clone()));
+                    let asked = Asked { service: Arc::clone(&service), bodies: Arc::clone(&bodies) };
+                    tokio::spawn(serve(asked, stream, Arc::clone(&tls), (permit, place), later.clone()));
                 }
                 // No descriptors, or a caller that was gone before we came: trying again at once would spin.
                 Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -70,8 +72,15 @@ async fn accept<L: Lookup + 'static>(
     }
 }
 
-async fn serve<L: Lookup + 'static>(
+/// Who answers, and how much is read at once.
+struct Asked<L> {
     service: Arc<Service<L>>,
+    /// Bytes of bodies that may be held at once, over all connections.
+    bodies: Arc<Semaphore>,
+}
+
+async fn serve<L: Lookup + 'static>(
+    asked: Asked<L>,
     stream: TcpStream,
     tls: Arc<ServerConfig>,
     _places: (OwnedSemaphorePermit, Place<IpAddr>),
@@ -80,10 +89,7 @@ async fn serve<L: Lookup + 'static>(
     let mut closed = stage.clone();
     let talk = async {
         let Ok(Ok(stream)) = timeout(WEBHOOK_HANDSHAKE, TlsAcceptor::from(tls).accept(stream)).await else { return };
-        let answer = service_fn(|request| {
-            let service = Arc::clone(&service);
-            async move { Ok::<_, Infallible>(answer(request, service).await) }
-        });
+        let answer = service_fn(|request| async { Ok::<_, Infallible>(answer(request, &asked).await) });
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(WEBHOOK_IDLE).max_buf_size(HEAD).max_headers(FIELDS);
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answer));
@@ -101,9 +107,13 @@ async fn serve<L: Lookup + 'static>(
     }
 }
 
-async fn answer<L: Lookup>(request: Request<Incoming>, service: Arc<Service<L>>) -> Response<Full<Bytes>> {
+async fn answer<L: Lookup>(request: Request<Incoming>, asked: &Asked<L>) -> Response<Full<Bytes>> {
+    let Asked { service, bodies } = asked;
     let (head, body) = request.into_parts();
     let whole = async {
+        let length = length(&head.headers)?;
+        // The semaphore is never closed. Who waits longer than for an answer gets none.
+        let _held = bodies.acquire_many(length).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
         let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
         Ok::<_, StatusCode>(service.call(Request::from_parts(head, body.to_bytes())).await)
     };
@@ -116,4 +126,29 @@ async fn answer<L: Lookup>(request: Request<Incoming>, service: Arc<Service<L>>)
         },
         |response| response.map(Full::from),
     )
+}
+
+/// The bytes of a body, told before it comes: the API server always does.
+fn length(headers: &HeaderMap) -> Result<u32, StatusCode> {
+    let told = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    let length = told.ok_or(StatusCode::LENGTH_REQUIRED)?;
+    let fits = usize::try_from(length).is_ok_and(|length| length <= MAX_BODY);
+    if fits { Ok(length) } else { Err(StatusCode::PAYLOAD_TOO_LARGE) }
+}
+
+const _: () = assert!(MAX_BODY <= WEBHOOK_BODIES, "the largest body can be read at all");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_says_first_how_long_it_is() {
+        let of = |value: &str| length(&HeaderMap::from_iter([(CONTENT_LENGTH, value.parse().unwrap())]));
+        assert_eq!(length(&HeaderMap::new()), Err(StatusCode::LENGTH_REQUIRED));
+        assert_eq!((of("0"), of("1024")), (Ok(0), Ok(1024)));
+        assert_eq!(of(&MAX_BODY.to_string()), Ok(3 << 20));
+        assert_eq!(of(&(MAX_BODY + 1).to_string()), Err(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(of("99999999999"), Err(StatusCode::LENGTH_REQUIRED));
+    }
 }

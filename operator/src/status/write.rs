@@ -13,7 +13,7 @@ use kube::{Client, Error};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::warn;
 
 use super::{AllKeysSeen, of_leader, of_replica, settle};
@@ -200,12 +200,13 @@ impl Writer {
         }
     }
 
-    /// Looked at again just before: the writes before it may have taken longer than the leadership.
+    /// Looked at again just before, for the writes before it may have taken longer than the leadership; and not waited for
+    /// beyond it.
     async fn leader_apply(&self, key: &Key, uid: &str, manager: &str, status: Value) -> Result<(), Error> {
-        if !self.parts.group.borrow().leads() {
-            return Ok(());
-        }
-        self.apply(key, uid, manager, status).await
+        let until = self.parts.group.borrow().leads_until.filter(|until| Instant::now() < *until);
+        let Some(until) = until else { return Ok(()) };
+        let write = timeout_at(until, self.apply(key, uid, manager, status)).await;
+        write.unwrap_or_else(|_| Err(Error::Service("the lease ended before the answer came".into())))
     }
 
     async fn apply(&self, key: &Key, uid: &str, manager: &str, status: Value) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 use crate::support::*;
 use http::Method;
 use k8s_openapi::api::authentication::v1::TokenReviewStatus;
+use operator::hub::Desired;
 use policy::wire::{Applied, Report, UnknownKey};
 use std::sync::Arc;
 
@@ -32,6 +33,19 @@ async fn a_report_reaches_the_status_and_unknown_keys_the_issuers() {
     assert_eq!((reply.status.as_u16(), reply.body.len()), (204, 0));
     assert_eq!(site.hub.seen()[&pod(1)].report, Some(Arc::new(report())));
     assert_eq!(*site.asked.lock().unwrap(), [(pod(1), unknown("set").remove(0))]);
+}
+
+/// Tokens come before the first set of their issuer.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_a_set_that_is_not_there_yet_are_no_strangers() {
+    let site = site().await;
+    site.publish(&[(pod(1), Desired { awaited: ["coming".to_owned()].into(), ..desired(1) })]);
+    let token = site.token(&pod(1));
+    let _stream = site.stream(&token, "formats=1&ports=8080").await;
+    let body = serde_json::to_vec(&Report { unknown_keys: unknown("coming"), ..report() }).unwrap();
+    let reply = site.send(Method::POST, REPORT, Some(&token), &body).await;
+    assert_eq!(reply.status.as_u16(), 204);
+    assert_eq!(*site.asked.lock().unwrap(), [(pod(1), unknown("coming").remove(0))]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,7 +91,7 @@ pub(crate) async fn site() -> Site {
 }
 
 pub(crate) async fn site_with(change: impl FnOnce(&mut Limits)) -> Site {
-    let authority = Authority::new(ca::service_names("doorward-operator", "doorward-system").to_vec());
+    let authority = Authority::new(ca::service_names("doorward-operator", "doorward-system", "cluster.local").to_vec());
     let (leads, secret) = (watch::Sender::new(true), Memory::default());
     tokio::spawn(ca::run(secret.clone(), ca::Source::BuiltIn, Arc::clone(&authority), leads.subscribe()));
     authority.bundles().wait_for(Option::is_some).await.unwrap();
@@ -344,6 +344,7 @@ pub(crate) fn desired(generation: i64) -> Desired {
         retained: BTreeMap::new(),
         retained_elsewhere: BTreeSet::new(),
         keys: [("set".to_owned(), keys("set", "k1"))].into(),
+        awaited: BTreeSet::new(),
         names: names("web.shop.svc"),
     }
 }

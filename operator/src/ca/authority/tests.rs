@@ -14,7 +14,7 @@ fn serving(authority: &Authority) -> Arc<CertifiedKey> {
 fn the_operators_own_certificate_is_renewed_at_two_thirds_and_with_another_signer() {
     let start = at("2026-01-31T00:00:00Z");
     let state = State::first(start).unwrap();
-    let authority = Authority::new(service_names("doorward-operator", "doorward-system").to_vec());
+    let authority = Authority::new(service_names("doorward-operator", "doorward-system", "cluster.local").to_vec());
     assert!(!authority.is_serving(start));
     let mut bundles = authority.bundles();
     authority.install(built_in(&state), start).unwrap();
@@ -42,7 +42,7 @@ fn the_operators_own_certificate_is_renewed_at_two_thirds_and_with_another_signe
 fn a_ca_that_cannot_sign_replaces_nothing() {
     let start = at("2026-01-31T00:00:00Z");
     let state = State::first(start).unwrap();
-    let authority = Authority::new(service_names("doorward-operator", "doorward-system").to_vec());
+    let authority = Authority::new(service_names("doorward-operator", "doorward-system", "cluster.local").to_vec());
     authority.install(built_in(&state), start).unwrap();
     let bundle = authority.bundle();
     let over = State::first(at("2020-01-01T00:00:00Z")).unwrap();
@@ -52,5 +52,5 @@ fn a_ca_that_cannot_sign_replaces_nothing() {
 
 #[test]
 fn services_have_a_short_and_a_long_name() {
-    assert_eq!(service_names("a", "b"), ["a.b.svc", "a.b.svc.cluster.local"]);
+    assert_eq!(service_names("a", "b", "c.example"), ["a.b.svc", "a.b.svc.c.example"]);
 }

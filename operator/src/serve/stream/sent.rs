@@ -128,6 +128,7 @@ mod tests {
             retained: BTreeMap::new(),
             retained_elsewhere: BTreeSet::new(),
             keys: [("k".to_owned(), encoded("k1"))].into(),
+            awaited: BTreeSet::new(),
             names: names("a"),
         }
     }

@@ -65,6 +65,9 @@ pub struct Args {
     /// The memory that a sidecar asks for
     #[arg(long, value_name = "QUANTITY", default_value_t = inject::Resources::default().memory)]
     pub sidecar_memory: String,
+    /// The most processor time of each container that is put into pods [default: as much as there is]
+    #[arg(long, value_name = "QUANTITY")]
+    pub sidecar_cpu_limit: Option<String>,
     /// The most memory of a sidecar
     #[arg(long, value_name = "QUANTITY", default_value_t = inject::Resources::default().memory_limit)]
     pub sidecar_memory_limit: String,
@@ -105,7 +108,7 @@ impl Args {
             resources: inject::Resources {
                 cpu: self.sidecar_cpu.clone(),
                 memory: self.sidecar_memory.clone(),
-                cpu_limit: None,
+                cpu_limit: self.sidecar_cpu_limit.clone(),
                 memory_limit: self.sidecar_memory_limit.clone(),
             },
             ..inject::Settings::for_operator_in(&self.namespace)

@@ -98,7 +98,10 @@ fn change(pod: &mut Value, asked: &Asked, previous: &Previous, settings: &Settin
         if options.capture == Capture::Redirect {
             ours.push(capture::container(&ports, settings));
         }
-        ours.push(sidecar::container(&sidecar::Parts { options, ports: &ports, probes: &probes, asked }, settings));
+        ours.push(sidecar::container(
+            &sidecar::Parts { options, ports: &ports, probes: &probes, drain_seconds: hooks::sleep(pod), asked },
+            settings,
+        ));
         volumes.extend(volumes::of_sidecar(options));
     }
     if asked.agent {

@@ -26,7 +26,7 @@ const VALUES: [&[&str]; 4] = [
         "--set",
         "ca.secretName=own-ca,issuers.keysMaxStale=24h,issuers.allowedNetworks={10.0.0.0/8,fd00::/8},trustDomain=example.com",
         "--set",
-        "clusterDomain=k8s.example,log.level=debug,sidecar.resources.requests.cpu=1m,sidecar.resources.limits.memory=1Gi",
+        "clusterDomain=k8s.example,log.level=debug,sidecar.resources.requests.cpu=1m,sidecar.resources.limits.memory=1Gi,sidecar.resources.limits.cpu=2",
     ],
     &[
         "--set-json",
@@ -104,6 +104,7 @@ async fn wrong_values_are_refused() -> anyhow::Result<()> {
         ("images.sidecar.tags=1", "tags"),
         ("images.sidecar.repository=UPPER", "repository"),
         ("sidecar.resources.limits.memory=lots", "memory"),
+        ("sidecar.resources.limits.cpu=lots", "cpu"),
         ("trustDomain=https://x", "trustDomain"),
         ("networkPolicy.enabled=perhaps", "enabled"),
     ] {

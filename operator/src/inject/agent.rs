@@ -5,7 +5,7 @@ use policy::wire::{ENV_BUNDLE, ENV_CLIENT_DIR, ENV_LOG_LEVEL, ENV_OPERATOR, ENV_
 use serde_json::{Value, json};
 
 use super::annotations::Asked;
-use super::containers::{security_context, variable};
+use super::containers::{limit_cpu, security_context, variable};
 use super::limits::{
     AGENT_CPU, AGENT_MEMORY, AGENT_MEMORY_LIMIT, OWN_PROBE_SECONDS, STARTUP_FAILURES, STARTUP_PERIOD_SECONDS,
 };
@@ -13,6 +13,11 @@ use super::refusal::{Code, Sink};
 use super::{Settings, names, pod, volumes};
 
 pub(super) fn container(asked: &Asked, settings: &Settings) -> Value {
+    let mut resources = json!({
+        "requests": {"cpu": AGENT_CPU, "memory": AGENT_MEMORY},
+        "limits": {"memory": AGENT_MEMORY_LIMIT},
+    });
+    limit_cpu(&mut resources, settings.resources.cpu_limit.as_ref());
     json!({
         "name": names::AGENT,
         "image": settings.sidecar_image,
@@ -25,10 +30,7 @@ pub(super) fn container(asked: &Asked, settings: &Settings) -> Value {
             variable(ENV_TOKEN_DIR, volumes::TOKEN_PATH),
             variable(ENV_CLIENT_DIR, volumes::CLIENT_PATH),
         ],
-        "resources": {
-            "requests": {"cpu": AGENT_CPU, "memory": AGENT_MEMORY},
-            "limits": {"memory": AGENT_MEMORY_LIMIT},
-        },
+        "resources": resources,
         "securityContext": security_context(settings),
         // The application starts with its certificate in place. No port: the sidecar may have them all.
         "startupProbe": {

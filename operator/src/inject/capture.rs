@@ -3,7 +3,7 @@
 use policy::wire::{ENV_CAPTURE_DIR, ENV_PORTS, ProtectedPort};
 use serde_json::{Value, json};
 
-use super::containers::{as_json, variable};
+use super::containers::{as_json, limit_cpu, variable};
 use super::limits::{CAPTURE_CPU, CAPTURE_MEMORY};
 use super::{Settings, names, volumes};
 
@@ -32,6 +32,11 @@ impl Capture {
 
 /// The init container that sets up the redirect, sees that it is in force, and writes that down.
 pub(super) fn container(ports: &[ProtectedPort], settings: &Settings) -> Value {
+    let mut resources = json!({
+        "requests": {"cpu": CAPTURE_CPU, "memory": CAPTURE_MEMORY},
+        "limits": {"memory": CAPTURE_MEMORY},
+    });
+    limit_cpu(&mut resources, settings.resources.cpu_limit.as_ref());
     json!({
         "name": names::CAPTURE,
         "image": settings.capture_image,
@@ -40,10 +45,7 @@ pub(super) fn container(ports: &[ProtectedPort], settings: &Settings) -> Value {
             variable(ENV_PORTS, &as_json(&ports)),
             variable(ENV_CAPTURE_DIR, volumes::CAPTURE_PATH),
         ],
-        "resources": {
-            "requests": {"cpu": CAPTURE_CPU, "memory": CAPTURE_MEMORY},
-            "limits": {"memory": CAPTURE_MEMORY},
-        },
+        "resources": resources,
         // Rules of the pod's network are root's to change, whatever the pod says of its users.
         "securityContext": {
             "runAsUser": 0,

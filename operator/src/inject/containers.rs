@@ -19,6 +19,13 @@ pub(super) fn as_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default().replace('$', "\\u0024")
 }
 
+/// Adds the most processor time, where there is such a bound.
+pub(super) fn limit_cpu(resources: &mut Value, limit: Option<&String>) {
+    if let (Some(limit), Some(limits)) = (limit, resources.pointer_mut("/limits").and_then(Value::as_object_mut)) {
+        limits.insert("cpu".to_owned(), json!(limit));
+    }
+}
+
 /// Passes Pod Security `restricted`.
 pub(super) fn security_context(settings: &Settings) -> Value {
     json!({

@@ -1,9 +1,10 @@
 //! Lifecycle hooks: those that cannot work any more are refused, and a missing one is added.
 
-use policy::wire::ProtectedPort;
+use policy::wire::{MAX_DRAIN_SECONDS, ProtectedPort};
 use serde_json::{Map, Value, json};
 
 use super::Settings;
+use super::limits::SLEEP_SECONDS;
 use super::pod;
 use super::refusal::{Code, Sink};
 
@@ -26,6 +27,14 @@ pub(super) fn refuse(pod: &Value, ports: &[ProtectedPort], sink: &mut Sink) {
             }
         }
     }
+}
+
+/// How long the application goes on when its pod is told to end, in seconds, as far as its hooks tell: for so long the sidecar
+/// takes new connections too.
+pub(super) fn sleep(pod: &Value) -> u32 {
+    let seconds = |container: &Value| container.pointer("/lifecycle/preStop/sleep/seconds").and_then(Value::as_u64);
+    let longest = pod::applications(pod).filter_map(|container| seconds(container.value)).max().unwrap_or(0);
+    u32::try_from(longest).unwrap_or(u32::MAX).clamp(SLEEP_SECONDS, MAX_DRAIN_SECONDS)
 }
 
 /// Lets application containers that have no `preStop` go on while callers learn that the pod ends. Not longer than the pod has:

@@ -50,6 +50,8 @@ codes! {
     HttpHook = "http_hook",
     /// The pod has the network of its node.
     HostNetwork = "host_network",
+    /// The pod asks no DNS server that knows the operator.
+    DnsPolicy = "dns_policy",
     /// The pod runs on Windows.
     Windows = "windows",
     /// A container or volume has a name of ours, and is not ours.

@@ -1,16 +1,16 @@
 //! The container of the proxy.
 
 use policy::wire::{
-    ADMIN_PORT, ENV_BUNDLE, ENV_CAPTURE, ENV_CAPTURE_DIR, ENV_LOG_LEVEL, ENV_OPERATOR, ENV_POD_IPS, ENV_PORTS,
-    ENV_PROBES, ENV_STATE_DIR, ENV_TLS_DIR, ENV_TOKEN_DIR, Probe, ProtectedPort,
+    ADMIN_PORT, ENV_BUNDLE, ENV_CAPTURE, ENV_CAPTURE_DIR, ENV_DRAIN_SECONDS, ENV_LOG_LEVEL, ENV_OPERATOR, ENV_POD_IPS,
+    ENV_PORTS, ENV_PROBES, ENV_STATE_DIR, ENV_TLS_DIR, ENV_TOKEN_DIR, Probe, ProtectedPort,
 };
 use serde_json::{Value, json};
 
 use super::annotations::{Asked, Options};
-use super::containers::{as_json, security_context, variable};
+use super::containers::{as_json, limit_cpu, security_context, variable};
 use super::limits::{
     LIVENESS_FAILURES, LIVENESS_PERIOD_SECONDS, OWN_PROBE_SECONDS, READINESS_FAILURES, READINESS_PERIOD_SECONDS,
-    STARTUP_FAILURES, STARTUP_PERIOD_SECONDS,
+    SLEEP_SECONDS, STARTUP_FAILURES, STARTUP_PERIOD_SECONDS,
 };
 use super::{Capture, Settings, names, volumes};
 
@@ -19,6 +19,8 @@ pub(super) struct Parts<'a> {
     pub(super) options: &'a Options,
     pub(super) ports: &'a [ProtectedPort],
     pub(super) probes: &'a [Probe],
+    /// How long new connections are taken when the pod is told to end, in seconds.
+    pub(super) drain_seconds: u32,
     pub(super) asked: &'a Asked,
 }
 
@@ -55,6 +57,9 @@ fn environment(parts: &Parts<'_>, settings: &Settings) -> Vec<Value> {
     if parts.options.capture == Capture::Redirect {
         environment.push(variable(ENV_CAPTURE_DIR, volumes::CAPTURE_PATH));
     }
+    if parts.drain_seconds != SLEEP_SECONDS {
+        environment.push(variable(ENV_DRAIN_SECONDS, &parts.drain_seconds.to_string()));
+    }
     if parts.options.tls_secret.is_some() {
         environment.push(variable(ENV_TLS_DIR, volumes::TLS_PATH));
     }
@@ -71,11 +76,8 @@ fn resources(options: &Options, settings: &Settings) -> Value {
         "limits": {"memory": memory_limit},
     });
     // Where the settings limit processor time at all, a pod that asks for more gets as much and no more.
-    if let (Some(limit), Some(limits)) =
-        (&defaults.cpu_limit, resources.pointer_mut("/limits").and_then(Value::as_object_mut))
-    {
-        limits.insert("cpu".to_owned(), json!(options.cpu.as_ref().unwrap_or(limit)));
-    }
+    let limit = defaults.cpu_limit.as_ref().map(|limit| options.cpu.as_ref().unwrap_or(limit));
+    limit_cpu(&mut resources, limit);
     resources
 }
 

@@ -325,6 +325,8 @@ mod containers {
         let resources = Resources { cpu_limit: Some("2".into()), ..Resources::default() };
         let limited = inject(&asked(app()), &namespace(&[]), &Settings { resources, ..settings() }).unwrap().pod;
         assert_eq!(container(&limited, "doorward")["resources"]["limits"], json!({"cpu": "2", "memory": "512Mi"}));
+        // A quota that asks for limits asks all containers.
+        assert_eq!(container(&limited, "doorward-capture")["resources"]["limits"]["cpu"], "2");
     }
 
     #[test]
@@ -518,13 +520,50 @@ mod probing {
             spec["terminationGracePeriodSeconds"] = json!(grace);
             assert_eq!(container(&injected(&asked(spec)), "app")["lifecycle"], hook, "{grace}");
         }
+        assert_eq!(env(&injected(&asked(app())), "doorward", "DOORWARD_DRAIN_SECONDS"), None, "as long as by itself");
         let off = pod(json!({"inject": "true", "drain": "false"}), app());
         assert_eq!(container(&injected(&off), "app")["lifecycle"], Value::Null);
     }
 }
 
+/// Whoever lets an application go on for longer expects new callers until then.
+#[test]
+fn the_sidecar_takes_connections_for_as_long_as_the_application_sleeps() {
+    let mut spec = app();
+    spec["containers"][0]["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 20}}});
+    let once = injected(&asked(spec.clone()));
+    assert_eq!(env(&once, "doorward", "DOORWARD_DRAIN_SECONDS"), Some("20"));
+    spec["containers"][0]["lifecycle"] = json!({"preStop": {"sleep": {"seconds": 4000}}});
+    assert_eq!(env(&injected(&asked(spec)), "doorward", "DOORWARD_DRAIN_SECONDS"), Some("600"));
+}
+
 mod fitting {
     use super::*;
+
+    #[test]
+    fn a_pod_that_asks_no_server_of_the_cluster_would_not_start() {
+        let whole = |spec: Value| {
+            let mut all = app();
+            all.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+            pod(json!({"client-certificate": "true"}), all)
+        };
+        let caller = |spec| codes(&whole(spec));
+        let refused = [("dns_policy", "spec.dnsPolicy".into())];
+        assert_eq!(caller(json!({"hostNetwork": true})), refused);
+        assert_eq!(
+            caller(json!({"hostNetwork": true, "dnsPolicy": "ClusterFirst"})),
+            refused,
+            "the kubelet takes the node's"
+        );
+        assert_eq!(caller(json!({"dnsPolicy": "Default"})), refused);
+        for fits in [
+            json!({"dnsPolicy": "ClusterFirst"}),
+            json!({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.96.0.10"]}}),
+            json!({"hostNetwork": true, "dnsPolicy": "ClusterFirstWithHostNet"}),
+        ] {
+            injected(&whole(fits));
+        }
+    }
 
     #[test]
     fn what_cannot_be_protected_is_refused() {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::annotations::{self, Asked, PREFIX};
+use super::hooks;
 use super::limits::{DEFAULT_GRACE_SECONDS, FINISH_SECONDS};
 use super::refusal::{Code, Sink};
 use super::{Capture, NamespaceFacts, Settings};
@@ -12,10 +13,22 @@ const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 
 /// Refuses what cannot be protected.
 pub(super) fn refuse(pod: &Value, asked: &Asked, sink: &mut Sink) {
-    if asked.sidecar.is_some() && pod.pointer("/spec/hostNetwork").and_then(Value::as_bool) == Some(true) {
+    let on_host = pod.pointer("/spec/hostNetwork").and_then(Value::as_bool) == Some(true);
+    if asked.sidecar.is_some() && on_host {
         let message = "the pod has the network of its node, where its traffic cannot be told from that of others";
         let cure = format!("take `hostNetwork` out, or leave this pod out with `{PREFIX}inject: \"false\"`");
         sink.refuse(Code::HostNetwork, "/spec/hostNetwork", message.to_owned(), cure);
+    }
+    let is = |pointer: &str, value: &str| pod.pointer(pointer).and_then(Value::as_str) == Some(value);
+    // The kubelet takes the node's servers for a pod on the node's network that does not say otherwise.
+    let asks_the_cluster = !is("/spec/dnsPolicy", "Default")
+        && (!on_host || is("/spec/dnsPolicy", "ClusterFirstWithHostNet") || is("/spec/dnsPolicy", "None"));
+    // Of two reasons that one line would mend, the first is told.
+    if !asks_the_cluster && !(on_host && asked.sidecar.is_some()) {
+        let message =
+            "the pod asks the node's DNS servers, which do not know the operator's Service: it would not start";
+        let cure = "write `dnsPolicy: ClusterFirst`, or `ClusterFirstWithHostNet` beside `hostNetwork: true`";
+        sink.refuse(Code::DnsPolicy, "/spec/dnsPolicy", message.to_owned(), cure);
     }
     let systems =
         ["/spec/os/name", "/spec/nodeSelector/kubernetes.io~1os", "/spec/nodeSelector/beta.kubernetes.io~1os"];
@@ -44,7 +57,7 @@ pub(super) fn warn(pod: &Value, asked: &Asked, namespace: &NamespaceFacts, setti
         sink.warn(&annotations::pointer("capture"), &advice);
     }
     let grace = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_u64);
-    let needed = u64::from(settings.sleep_seconds).saturating_add(FINISH_SECONDS.into());
+    let needed = u64::from(hooks::sleep(pod).max(settings.sleep_seconds)).saturating_add(FINISH_SECONDS.into());
     if options.drain && grace.unwrap_or(DEFAULT_GRACE_SECONDS) < needed {
         let advice = format!("requests in flight are cut off: a drain without loss needs `{needed}` seconds or more");
         sink.warn("/spec/terminationGracePeriodSeconds", &advice);

@@ -17,6 +17,11 @@ pub const ENV_PROBES: &str = "DOORWARD_PROBES";
 pub const ENV_CAPTURE: &str = "DOORWARD_CAPTURE";
 /// The pod's addresses with commas between (downward API, `status.podIPs`).
 pub const ENV_POD_IPS: &str = "DOORWARD_POD_IPS";
+/// How long the sidecar accepts connections after the pod was told to end, in seconds from 0 to [`MAX_DRAIN_SECONDS`]; 5 where it
+/// is not set.
+pub const ENV_DRAIN_SECONDS: &str = "DOORWARD_DRAIN_SECONDS";
+/// The longest that can be: load balancers outside of a cluster need minutes.
+pub const MAX_DRAIN_SECONDS: u32 = 600;
 /// `error`, `warn`, `info` or `debug`.
 pub const ENV_LOG_LEVEL: &str = "DOORWARD_LOG_LEVEL";
 /// The folder of a certificate (`tls.crt`, `tls.key`) that takes the place of the built-in CA's for callers.

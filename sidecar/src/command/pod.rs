@@ -25,6 +25,7 @@ fn serve(pod: Pod, access_log: AccessLog) -> anyhow::Result<()> {
     // Before anybody calls: what the volume holds, and the user's own certificate.
     let _folder =
         pod.tls.as_deref().map(|folder| CertificateFolder::watch(folder, Arc::clone(&certificate), log)).transpose()?;
+    let drain = DrainTimes { delay: pod.drain_delay, ..DrainTimes::default() };
     let settings = OperatorSettings {
         address: pod.operator.address,
         token_folder: pod.operator.token,
@@ -68,7 +69,7 @@ fn serve(pod: Pod, access_log: AccessLog) -> anyhow::Result<()> {
         }
     }
     let following = prepared.follow(Box::new(running.captured()))?;
-    let ended = run_until_drained(running, DrainTimes::default(), Some(&pod.state));
+    let ended = run_until_drained(running, drain, Some(&pod.state));
     drop(following);
     ended
 }

@@ -3,12 +3,13 @@
 
 use crate::captured::Capture;
 use crate::certificate;
+use crate::limits::DRAIN_DELAY;
 use crate::link::OperatorAddress;
 use crate::log::Level;
 use policy::wire::{
-    ADMIN_PORT, DEBUG_PORT, ENV_BUNDLE, ENV_CAPTURE, ENV_CAPTURE_DIR, ENV_CLIENT_DIR, ENV_LOG_LEVEL, ENV_OPERATOR,
-    ENV_POD_IPS, ENV_PORTS, ENV_PROBES, ENV_STATE_DIR, ENV_TLS_DIR, ENV_TOKEN_DIR, MAX_PORTS, MAX_PROBES, Probe,
-    ProtectedPort,
+    ADMIN_PORT, DEBUG_PORT, ENV_BUNDLE, ENV_CAPTURE, ENV_CAPTURE_DIR, ENV_CLIENT_DIR, ENV_DRAIN_SECONDS, ENV_LOG_LEVEL,
+    ENV_OPERATOR, ENV_POD_IPS, ENV_PORTS, ENV_PROBES, ENV_STATE_DIR, ENV_TLS_DIR, ENV_TOKEN_DIR, MAX_DRAIN_SECONDS,
+    MAX_PORTS, MAX_PROBES, Probe, ProtectedPort,
 };
 use rustls_pki_types::CertificateDer;
 use serde::de::DeserializeOwned;
@@ -16,6 +17,7 @@ use std::fmt::Display;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// What the sidecar of a pod is told.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub struct Pod {
     pub probes: Vec<Probe>,
     /// How traffic comes here.
     pub capture: Capture,
+    /// How long connections are accepted after the pod was told to end.
+    pub drain_delay: Duration,
     /// How much is said.
     pub log: Level,
     /// The folder of a certificate that takes the place of the built-in CA's for callers.
@@ -92,6 +96,7 @@ impl Pod {
         let ports = reader.ports();
         let probes = reader.probes();
         let capture = reader.capture();
+        let drain_delay = reader.drain_delay();
         let ips = match capture {
             Some(Capture::Bind) => reader.pod_ips(),
             _ => Some(vec![Ipv6Addr::UNSPECIFIED.into()]),
@@ -109,7 +114,17 @@ impl Pod {
             };
             let ports = ports?.into_iter().map(listen).collect();
             let tls = tls.map(PathBuf::from);
-            Some(Self { operator: operator?, ports, probes: probes?, capture: capture?, log: log?, tls, state: state? })
+            let (capture, drain_delay) = (capture?, drain_delay?);
+            Some(Self {
+                operator: operator?,
+                ports,
+                probes: probes?,
+                capture,
+                drain_delay,
+                log: log?,
+                tls,
+                state: state?,
+            })
         })();
         reader.finish(read)
     }
@@ -261,6 +276,15 @@ impl Reader<'_> {
         let text = self.required(ENV_POD_IPS)?;
         let ips = text.split(',').map(|ip| ip.trim().parse()).collect::<Result<Vec<IpAddr>, _>>();
         ips.map_err(|_| self.fault(ENV_POD_IPS, &format!("`{text}`: not addresses with commas between"))).ok()
+    }
+
+    fn drain_delay(&mut self) -> Option<Duration> {
+        let Some(text) = self.optional(ENV_DRAIN_SECONDS) else { return Some(DRAIN_DELAY) };
+        let seconds = text.parse::<u32>().ok().filter(|seconds| *seconds <= MAX_DRAIN_SECONDS);
+        if seconds.is_none() {
+            self.fault(ENV_DRAIN_SECONDS, &format!("`{text}`: no number from 0 to {MAX_DRAIN_SECONDS}"));
+        }
+        seconds.map(|seconds| Duration::from_secs(seconds.into()))
     }
 
     fn log(&mut self) -> Option<Level> {

@@ -37,15 +37,18 @@ fn what_injection_writes_is_read() {
     assert_eq!(pod.ports[0].1, ["[::]:15943".parse().unwrap()]);
     assert_eq!((pod.probes.len(), pod.log, pod.tls, pod.state), (3, Level::Debug, None, "/state".into()));
     assert_eq!(pod.capture, Capture::Redirect("/captured".into()));
+    assert_eq!(pod.drain_delay, Duration::from_secs(5));
     values.insert(ENV_CAPTURE, "bind".into());
     values.insert(ENV_PORTS, r#"[{"port":3000,"listen":3000}]"#.into());
     values.insert(ENV_TLS_DIR, "/tls".into());
+    values.insert(ENV_DRAIN_SECONDS, "20".into());
     for optional in [ENV_PROBES, ENV_LOG_LEVEL, ENV_CAPTURE_DIR] {
         values.remove(optional);
     }
     let pod = Pod::read(&|name| values.get(name).cloned()).unwrap();
     assert_eq!(pod.ports[0].1, ["10.1.2.3:3000".parse().unwrap(), "[fd00::3]:3000".parse().unwrap()]);
     assert_eq!((pod.probes.len(), pod.tls, pod.log), (0, Some("/tls".into()), Level::Info));
+    assert_eq!(pod.drain_delay, Duration::from_secs(20));
     assert!(Agent::read(&|name| values.get(name).cloned()).is_ok());
     assert_eq!(folder(&|name| values.get(name).cloned(), ENV_STATE_DIR).unwrap(), PathBuf::from("/state"));
 }
@@ -65,6 +68,8 @@ fn all_faults_are_told_at_once_and_nothing_secret() {
     for (name, value, told) in [
         (ENV_OPERATOR, "http://a", "`http://a`: not of the form"),
         (ENV_BUNDLE, "x", "no certificate"),
+        (ENV_DRAIN_SECONDS, "601", "no number from 0 to 600"),
+        (ENV_DRAIN_SECONDS, "5s", "no number from 0 to 600"),
         (ENV_PORTS, "[]", "0 ports"),
         (ENV_PORTS, "{}", "line 1"),
         (ENV_PORTS, r#"[{"port":3000,"listen":1,"later":2}]"#, "line 1"),

@@ -21,10 +21,11 @@ pub(super) fn refuse(pod: &Value, asked: &Asked, sink: &mut Sink) {
     }
     let is = |pointer: &str, value: &str| pod.pointer(pointer).and_then(Value::as_str) == Some(value);
     // The kubelet takes the node's servers for a pod on the node's network that does not say otherwise.
-    let asks_the_cluster = !is("/spec/dnsPolicy", "Default")
-        && (!on_host || is("/spec/dnsPolicy", "ClusterFirstWithHostNet") || is("/spec/dnsPolicy", "None"));
+    let asks_the_node = is("/spec/dnsPolicy", "Default")
+        || on_host && !is("/spec/dnsPolicy", "ClusterFirstWithHostNet") && !is("/spec/dnsPolicy", "None");
     // Of two reasons that one line would mend, the first is told.
-    if !asks_the_cluster && !(on_host && asked.sidecar.is_some()) {
+    let is_told = on_host && asked.sidecar.is_some();
+    if asks_the_node && !is_told {
         let message =
             "the pod asks the node's DNS servers, which do not know the operator's Service: it would not start";
         let cure = "write `dnsPolicy: ClusterFirst`, or `ClusterFirstWithHostNet` beside `hostNetwork: true`";

@@ -151,6 +151,11 @@ impl Hub {
         true
     }
 
+    /// What a pod reported last on a stream that is open.
+    pub fn last_report(&self, pod: &PodId) -> Option<Arc<Report>> {
+        self.pods().get(pod).and_then(|entry| entry.seen.report.clone())
+    }
+
     /// Notes that a pod's sidecar reads no format that the operator serves: it gets no stream. Forgotten when it opens one,
     /// or when the pod is gone.
     pub fn outdated(&self, pod: &PodId) {

@@ -1,8 +1,15 @@
 //! The capture `bind`: without any privilege.
 
-use anyhow::ensure;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsFd;
+
+use anyhow::{Context, anyhow, ensure};
 use e2e::wait::eventually;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::json;
+use socket2::{Domain, Socket, Type};
 
 use crate::first::{every_way_in, rules};
 use crate::manifests::{users, workload};
@@ -81,6 +88,38 @@ async fn does_not_start(scene: &Scene<'_>, host: &str) -> anyhow::Result<()> {
     let ready = scene.pod("users", "{.status.conditions[?(@.type==\"Ready\")].status}").await?;
     ensure!(ready == "False", "{ready}");
     Ok(())
+}
+
+/// A socket that is willing to share its port gets no share of it, on whichever address (socket(7), `SO_REUSEPORT`).
+#[tokio::test]
+async fn a_listener_that_shares_ports_does_not_get_the_sidecars() -> anyhow::Result<()> {
+    scene("shared", async |scene| {
+        bound(scene, "127.0.0.1").await?;
+        scene.rolled_out("users").await?;
+        let network = File::open(scene.process("users", &["/doorward-sidecar"]).await?.join("ns/net"))?;
+        let own: IpAddr = scene.pod("users", "{.status.podIP}").await?.parse()?;
+        let everywhere = [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into(), own];
+        // A thread of its own: it does not come back from the pod's network.
+        let listen = move || -> anyhow::Result<()> {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
+            for address in everywhere {
+                let error = shared(SocketAddr::new(address, 3000)).err().map(|error| error.kind());
+                ensure!(error == Some(ErrorKind::AddrInUse), "{address}: {error:?}");
+            }
+            // Nothing else keeps it from listening.
+            shared(SocketAddr::new(own, 3001)).map(drop).context("another port")
+        };
+        std::thread::spawn(listen).join().map_err(|_| anyhow!("the thread panicked"))?
+    })
+    .await
+}
+
+fn shared(address: SocketAddr) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1)?;
+    Ok(socket)
 }
 
 /// The sidecar is killed, and the application takes its port before it is back: nobody is led round it unnoticed.

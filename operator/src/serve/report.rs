@@ -38,15 +38,28 @@ pub(super) fn take(shared: &Shared, identity: &Identity, body: &[u8]) -> Result<
         return Err(Refusal::forbidden("stranger_issuer", message));
     }
     let unknown = report.unknown_keys.clone();
+    let before = hub.last_report(pod);
+    let new_errors: Vec<(u16, String)> = errors(&report)
+        .filter(|error| before.as_deref().is_none_or(|before| errors(before).all(|known| known != *error)))
+        .map(|(port, error)| (port, error.to_owned()))
+        .collect();
     if !hub.report(pod, report) {
         let message = "this replica has no stream of this pod: report where the stream is, over a new connection";
         return Err(Refusal::new(StatusCode::CONFLICT, "no_stream", message).closing());
     }
     shared.parts.metrics.reports.inc();
+    for (port, error) in new_errors {
+        tracing::warn!(%pod, port, error, "a sidecar cannot put in force what it was sent");
+    }
     if !unknown.is_empty() {
         shared.parts.unknown_keys.unknown(pod, &unknown);
     }
     Ok(no_content())
+}
+
+/// What could not be put in force, by port.
+fn errors(report: &Report) -> impl Iterator<Item = (u16, &str)> {
+    report.applied.iter().filter_map(|applied| Some((applied.port, applied.error.as_deref()?)))
 }
 
 fn check(report: &Report) -> Result<(), Refusal> {

@@ -88,8 +88,9 @@ fn keys_ready(policy: &PolicyOutcome, issuers: &[IssuerStatus], keys: &AllKeysSe
             1 => "1 key".to_owned(),
             several => format!("{several} keys"),
         };
+        let fetched = issuer.last_fetch.as_ref().map(|time| format!(", fetched at {}", time.0)).unwrap_or_default();
         let error = issuer.last_error.as_ref().map(|error| format!(", {error}")).unwrap_or_default();
-        format!("{}: {keys}{error}", issuer.name)
+        format!("{}: {keys}{fetched}{error}", issuer.name)
     };
     let message = issuers.iter().map(tell).collect::<Vec<_>>().join(" | ");
     let lacking = rules.issuers.iter().zip(issuers).find(|(_, issuer)| issuer.keys == 0);

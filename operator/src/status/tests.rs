@@ -6,6 +6,7 @@ use crate::objects::Key;
 use compile::diagnostic::{Code, Diagnostic};
 use std::sync::Arc;
 
+use ::policy::keys::KeySource;
 use ::policy::wire::{Applied, Report};
 
 fn id(name: &str) -> PodId {
@@ -165,6 +166,19 @@ fn keys_are_ready_when_every_issuer_has_some() {
     assert_eq!(condition(&status, "KeysReady").1, "Pending");
     let status = told(&BTreeMap::from([("id-1".to_owned(), fine.clone()), ("id-2".to_owned(), fine)]));
     assert_eq!(condition(&status, "KeysReady").0, "True");
+}
+
+#[test]
+fn it_is_told_when_keys_were_fetched() {
+    let mut policy = policy(vec![pod("a")]);
+    let mut rules = Rules::for_test(7, "rev");
+    rules.sources = vec![KeySource::new("https://login.example.com".to_owned(), None, None)];
+    rules.issuers = vec![("main".to_owned(), rules.sources[0].id().to_owned())];
+    let id = rules.sources[0].id().to_owned();
+    policy.rules = Some(Arc::new(rules));
+    let keys = BTreeMap::from([(id, KeysSeen { keys: 1, last_fetch: Some(Timestamp::UNIX_EPOCH), error: None })]);
+    let status = of_leader(&policy, &[], &keys, &ApiAuthPolicyStatus::default(), Timestamp::UNIX_EPOCH);
+    assert_eq!(condition(&status, "KeysReady").2, "main: 1 key, fetched at 1970-01-01T00:00:00Z");
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod answer;
 
 use crate::connect::{Connect, Stream};
 use crate::guard::Guard;
-use crate::limits::{AT_ONCE, BODY, FIELDS, HEAD, REDIRECTS, WHOLE};
+use crate::limits::{AT_ONCE, BODY, FAILED_AT_ONCE, FIELDS, HEAD, REDIRECTS, WHOLE};
 use crate::trust::Trust;
 use bytes::Bytes;
 use http::{Request, header};
@@ -19,7 +19,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -28,6 +28,7 @@ pub struct Fetcher {
     network: Arc<dyn Connect>,
     guard: Guard,
     slots: Semaphore,
+    failed: Semaphore,
 }
 
 /// What was fetched.
@@ -111,7 +112,18 @@ impl Fetcher {
     /// A fetcher that connects to the public internet, and to the networks that are allowed.
     #[must_use]
     pub fn new(network: Arc<dyn Connect>, allowed: Vec<IpNet>) -> Self {
-        Self { network, guard: Guard { allowed }, slots: Semaphore::new(AT_ONCE) }
+        Self {
+            network,
+            guard: Guard { allowed },
+            slots: Semaphore::new(AT_ONCE),
+            failed: Semaphore::new(FAILED_AT_ONCE),
+        }
+    }
+
+    /// Waits for the turn of an issuer whose last fetch failed.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed; without a turn a fetch is only less orderly.
+        self.failed.acquire().await.ok()
     }
 
     /// Fetches a document. Waits for a slot first where very many fetch at once.

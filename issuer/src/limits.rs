@@ -21,6 +21,8 @@ pub const HEAD: usize = 16 * 1024;
 pub const FIELDS: usize = 100;
 /// GETs at once over all issuers: with [`BODY`] and as much again for reading it, 256 MiB at the very worst, 5 MiB usually.
 pub const AT_ONCE: usize = 256;
+/// Of these, for issuers whose last fetch failed: whoever names a thousand that never answer delays those alone.
+pub const FAILED_AT_ONCE: usize = 64;
 /// Issuers whose keys are kept: ten times what 1,000 policies with one provider each would name.
 pub const SOURCES: usize = 10_000;
 

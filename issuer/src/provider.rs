@@ -16,6 +16,8 @@ pub(crate) struct Provider {
     loopback_http: bool,
     /// Where the last discovery said that the keys are.
     found: Option<HttpUrl>,
+    /// Whether the last fetch failed.
+    has_failed: bool,
 }
 
 /// A set that was fetched.
@@ -89,11 +91,13 @@ impl KeysError {
 impl Provider {
     pub(crate) fn new(source: KeySource, public: &Trust, loopback_http: bool) -> Result<Self, KeysError> {
         let trust = source.ca_bundle().map_or_else(|| Ok(public.clone()), Trust::bundle)?;
-        Ok(Self { source, trust, loopback_http, found: None })
+        Ok(Self { source, trust, loopback_http, found: None, has_failed: false })
     }
 
     /// Fetches the set. Discovery is gone through again with `rediscover`, and after every failure.
     pub(crate) async fn fetch(&mut self, fetcher: &Fetcher, rediscover: bool) -> Result<Obtained, KeysError> {
+        let _turn = if self.has_failed { fetcher.turn().await } else { None };
+        self.has_failed = true;
         let known = self.found.take().filter(|_| !rediscover);
         let url = match (self.source.jwks_url(), known) {
             (Some(url), _) => HttpUrl::parse_secure(url, self.loopback_http)?,
@@ -101,7 +105,7 @@ impl Provider {
             (None, None) => self.discover(fetcher).await?,
         };
         let obtained = self.keys(fetcher, &url).await?;
-        self.found = Some(url);
+        (self.found, self.has_failed) = (Some(url), false);
         Ok(obtained)
     }
 

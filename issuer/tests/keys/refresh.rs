@@ -233,6 +233,26 @@ async fn one_issuer_never_delays_another() {
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
+/// Two thousand that never answer would hold every slot, again and again.
+#[tokio::test(start_paused = true)]
+async fn issuers_that_fail_delay_no_new_one() {
+    let scene = Scene::new(json(&jwks(&["a"])), Settings::default());
+    let silent = |number: u16| {
+        scene.network.lose(&format!("93.184.216.36:{number}"));
+        KeySource::new(format!("silent {number}"), Some(format!("https://93.184.216.36:{number}/")), None)
+    };
+    let slow: Vec<KeySource> = (1..2000).map(silent).collect();
+    scene.keys.want(slow.clone());
+    let mut known = scene.keys.subscribe();
+    let tried = |known: &BTreeMap<String, Known>| slow.iter().all(|source| known[source.id()].status.attempts > 0);
+    tokio::time::timeout(Duration::from_mins(5), known.wait_for(tried)).await.unwrap().unwrap();
+    let good = scene.neighbour(8443);
+    scene.keys.want(slow.iter().cloned().chain([good.clone()]));
+    let begun = Instant::now();
+    until(&mut known, good.id(), |known| has(known, "n")).await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_are_given_up_when_they_are_too_old_where_that_is_set() {
     let bound = Duration::from_mins(20);

@@ -27,9 +27,24 @@ static DEFINITION: LazyLock<Value> = LazyLock::new(|| {
     if let Some(spec) = definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec") {
         keep_what_was_written(spec);
     }
+    use_known_formats(&mut definition);
     definition.sort_all_objects();
     definition
 });
+
+/// Kubernetes knows no unsigned numbers, and warns of the word at each installation; what they may be, `minimum` says.
+fn use_known_formats(node: &mut Value) {
+    match node {
+        Value::Object(fields) => {
+            if let Some(format) = fields.get_mut("format").filter(|format| *format == "uint32") {
+                *format = json!("int64");
+            }
+            fields.values_mut().for_each(use_known_formats);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(use_known_formats),
+        _ => {}
+    }
+}
 
 /// The manifest of the custom resource, as it is committed and applied.
 ///

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of tests that cannot go on has failed its test")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::Value;
@@ -50,6 +51,14 @@ fn the_reference_names_every_field_and_every_rule() {
             }
         });
     }
+}
+
+/// The API server warns of others at each installation.
+#[test]
+fn the_schema_has_no_format_that_kubernetes_does_not_know() {
+    let manifest = crds::manifest().unwrap();
+    let formats: BTreeSet<&str> = manifest.lines().filter_map(|line| line.trim().strip_prefix("format: ")).collect();
+    assert_eq!(formats, BTreeSet::from(["date-time", "int64"]));
 }
 
 #[test]

@@ -8,11 +8,12 @@ use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use crds::{ApiAuthPolicy, ApiAuthPolicyStatus};
+use crds::{ApiAuthPolicy, ApiAuthPolicyStatus, IntOrString, LabelSelector};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::{Api, ListParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::{Client, ResourceExt};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::output::{Exit, Format, write_json};
@@ -94,10 +95,12 @@ async fn bundle(client: &Client, namespace: &str) -> anyhow::Result<String> {
 }
 
 async fn reports(args: &Args, client: &Client) -> anyhow::Result<Vec<PolicyReport>> {
-    let api: Api<ApiAuthPolicy> = match (&args.namespace, args.all_namespaces) {
-        (_, true) => Api::all(client.clone()),
-        (Some(namespace), _) => Api::namespaced(client.clone(), namespace),
-        (None, false) => Api::default_namespaced(client.clone()),
+    // One that was forced past admission may hold what our types refuse, and is what people look for then.
+    let resource = ApiResource::erase::<ApiAuthPolicy>(&());
+    let api: Api<DynamicObject> = match (&args.namespace, args.all_namespaces) {
+        (_, true) => Api::all_with(client.clone(), &resource),
+        (Some(namespace), _) => Api::namespaced_with(client.clone(), namespace, &resource),
+        (None, false) => Api::default_namespaced_with(client.clone(), &resource),
     };
     let policies = match &args.name {
         Some(name) => vec![within(api.get_opt(name)).await?.with_context(|| format!("there is no policy `{name}`"))?],
@@ -108,9 +111,12 @@ async fn reports(args: &Args, client: &Client) -> anyhow::Result<Vec<PolicyRepor
         let namespace = policy.namespace().unwrap_or_default();
         let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
         let listed = within(pods.list(&ListParams::default())).await?;
-        let selected = listed.items.iter().filter(|pod| compile::selects(&policy.spec.selector, pod.labels()));
-        let status = policy.status.clone().unwrap_or_default();
-        let mut told: Vec<PodReport> = selected.map(|pod| PodReport::of(pod, &policy, &status)).collect();
+        let selector: LabelSelector = part(&policy, "/spec/selector");
+        let (port, status): (Option<IntOrString>, ApiAuthPolicyStatus) =
+            (part(&policy, "/spec/port"), part(&policy, "/status"));
+        let selects = |pod: &&Pod| selector != LabelSelector::default() && compile::selects(&selector, pod.labels());
+        let selected = listed.items.iter().filter(selects);
+        let mut told: Vec<PodReport> = selected.map(|pod| PodReport::of(pod, port.as_ref(), &status)).collect();
         if !args.no_pods {
             sidecar::ask_all(&pods, &mut told).await;
         }
@@ -118,6 +124,11 @@ async fn reports(args: &Args, client: &Client) -> anyhow::Result<Vec<PolicyRepor
         reports.push(PolicyReport { namespace, name: policy.name_any(), generation, status, pods: told });
     }
     Ok(reports)
+}
+
+/// A part of an object; what is not there, or cannot be read, is the default.
+fn part<T: DeserializeOwned + Default>(object: &DynamicObject, pointer: &str) -> T {
+    object.data.pointer(pointer).and_then(|value| T::deserialize(value).ok()).unwrap_or_default()
 }
 
 async fn within<T>(answer: impl Future<Output = kube::Result<T>>) -> anyhow::Result<T> {

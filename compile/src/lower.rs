@@ -23,7 +23,7 @@ use policy::wire::{Body, KeysMessage, Mode, PathOptions, PolicyName};
 use serde_json::Value;
 
 use crate::diagnostic::{Code, Diagnostic, Severity, quoted};
-use crate::shape;
+use crate::shape::{self, is_object_name};
 use crate::source::Document;
 use sink::Sink;
 
@@ -91,7 +91,9 @@ pub fn config_maps_of(object: &Value) -> BTreeSet<String> {
     while let Some(node) = open.pop() {
         match node {
             Value::Object(fields) => {
-                names.extend(fields.get("configMapName").and_then(Value::as_str).map(str::to_owned));
+                let name = fields.get("configMapName").and_then(Value::as_str);
+                // What is no name is in no cluster; it would stand in URLs and selectors.
+                names.extend(name.filter(|name| is_object_name(name)).map(str::to_owned));
                 open.extend(fields.values());
             }
             Value::Array(items) => open.extend(items),

@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 use crate::diagnostic::{Code, Diagnostic, Severity, escape, field_path, quoted};
 use crate::source::{Document, Places};
 
+pub(crate) use bounds::is_object_name;
+
 const API_VERSION: &str = "doorward.dev/v1alpha1";
 const KIND: &str = "ApiAuthPolicy";
 

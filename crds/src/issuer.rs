@@ -109,7 +109,7 @@ pub struct IssuerKeys {
 
     /// The ConfigMap, in the policy's namespace, that holds the JSON Web Key Set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::OBJECT_NAME_PATTERN))]
     pub config_map_name: Option<String>,
 
     /// The key in the ConfigMap under which the JSON Web Key Set stands.

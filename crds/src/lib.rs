@@ -27,7 +27,7 @@ pub use limits::Limits;
 pub use paths::{EncodedSlash, PathCase, Paths};
 pub use reference::reference;
 pub use rule::{Allow, BoundToken, Caller, ClaimRequirement, PathAttribute, Require, Rule, RuleMode};
-pub use schema::{DURATION_PATTERN, NAME_PATTERN, QUANTITY_PATTERN, manifest, spec_schema};
+pub use schema::{DURATION_PATTERN, NAME_PATTERN, OBJECT_NAME_PATTERN, QUANTITY_PATTERN, manifest, spec_schema};
 pub use status::{ApiAuthPolicyStatus, IssuerStatus, LISTED_PODS, PodCounts, ReplicaStatus, Summary};
 pub use tls::{ClientCa, ConfigMapKey, Tls, TlsMode, TlsVersion};
 

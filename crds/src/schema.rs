@@ -17,6 +17,9 @@ pub const DURATION_PATTERN: &str = "^[0-9]+(ms|s|m|h)$";
 /// The form of a name that the policy gives to one of its parts: safe to print in logs and headers.
 pub const NAME_PATTERN: &str = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$";
 
+/// The name of an object (RFC 1123, section 2.1, as Kubernetes takes it).
+pub const OBJECT_NAME_PATTERN: &str = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$";
+
 /// The form of a quantity of bytes: a number, perhaps with a unit in powers of ten or two.
 pub const QUANTITY_PATTERN: &str = "^[0-9]+(k|M|G|Ki|Mi|Gi)?$";
 

@@ -68,7 +68,7 @@ pub struct ClientCa {
 
     /// The ConfigMap, in the policy's namespace, that holds the authority's certificates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::OBJECT_NAME_PATTERN))]
     pub config_map_name: Option<String>,
 
     /// The key in the ConfigMap under which the certificates stand, in PEM.
@@ -87,7 +87,7 @@ pub struct ClientCa {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConfigMapKey {
     /// The ConfigMap.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = schema::OBJECT_NAME_PATTERN))]
     pub config_map_name: String,
 
     /// The key in it.

@@ -112,8 +112,12 @@ impl<L: Lookup> Service<L> {
                 review.namespace
             ));
         };
+        let injection = self.injection.load();
+        if injection.ca_bundle.is_empty() {
+            return Answer::unavailable("the CA is not loaded yet; try again");
+        }
         let namespace = inject::NamespaceFacts { name: review.namespace.clone(), labels };
-        pods::answer(review, &namespace, &self.injection.load())
+        pods::answer(review, &namespace, &injection)
     }
 
     async fn policy(&self, review: &Review) -> Answer {

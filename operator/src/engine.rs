@@ -15,6 +15,7 @@ use crate::compiler::{Compiler, Outcome};
 use crate::hub::Hub;
 use crate::keys::Fetcher;
 use crate::limits::{CHANGES, GATHER, GATHER_MOST, GATHER_RATIO};
+use crate::moment::at;
 use crate::status::{AllKeysSeen, KeysSeen, Statuses};
 use crate::watch::{Change, ConfigMapWatches, start};
 use crate::world::World;
@@ -171,13 +172,5 @@ impl Engine {
         }
         let seen = |count| KeysSeen { keys: count, ..KeysSeen::default() };
         self.counted.iter().map(|(id, (_, count))| (id.clone(), seen(*count))).collect()
-    }
-}
-
-/// Waits until a moment; without one for ever.
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }

@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, Error};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::limits::{LEASE_DURATION, LEASE_RENEW, LEASE_WRITES};
@@ -97,7 +97,8 @@ impl Keeper {
             }
             Err(_) => None,
         };
-        let replicas = timeout(LEASE_RENEW, self.replicas()).await;
+        // The leader's own Lease comes first; the next round is not to begin late for the others.
+        let replicas = timeout_at(begun + LEASE_RENEW, self.replicas()).await;
         self.group.send_if_modified(|group| {
             let before = group.clone();
             match leads {

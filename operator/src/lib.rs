@@ -16,6 +16,7 @@ pub mod keys;
 pub mod lease;
 pub mod limits;
 pub mod metrics;
+mod moment;
 pub mod objects;
 pub mod runtime;
 pub mod serve;

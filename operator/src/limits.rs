@@ -200,8 +200,12 @@ pub const STATUS_REPAIR: Duration = Duration::from_secs(10);
 /// After its start a replica says nothing of pods that have still to find it: streams come back within seconds, and a
 /// condition that falls for that long would alarm for nothing.
 pub const SETTLE: Duration = Duration::from_secs(10);
+/// Pods that all were enforced and are connected nowhere for so long are taken to be on their way to another replica: the next
+/// stream is open before the last one ends, and its replica tells of it within two [`STATUS_INTERVAL`].
+pub const MOVES: Duration = Duration::from_secs(3);
 
 const _: () = {
+    assert!(2 * STATUS_INTERVAL.as_millis() < MOVES.as_millis(), "who has moved is told of in time");
     assert!(LEASE_WRITES.as_millis() < LEASE_DURATION.as_millis(), "a leader stops before another begins");
     assert!(LEASE_DURATION.as_secs() + 2 * LEASE_RENEW.as_secs() < 18, "a status within 20 s of the leader's end");
     assert!(2 * LEASE_RENEW.as_millis() < LEASE_WRITES.as_millis(), "one failed renewal changes nothing");
@@ -215,8 +219,10 @@ pub const API_READ: Duration = Duration::from_secs(270);
 pub const OLDEST_MINOR: u32 = 33;
 /// Between two attempts to reach the API server at the start.
 pub const API_WAIT: Duration = Duration::from_secs(2);
-/// ConfigMaps that are watched, each with a connection's stream of its own: ten times what 1,000 policies would name.
-pub const CONFIG_MAPS: usize = 2_000;
+/// ConfigMaps that are watched, each over a connection of its own: most policies name none.
+pub const CONFIG_MAPS: usize = 1_000;
+/// Of these, in one namespace, so that no team takes them all.
+pub const CONFIG_MAPS_PER_NAMESPACE: usize = 100;
 /// How often a policy is compiled again though nothing changed: certificates and revocation lists that it names grow old.
 pub const RECHECK: Duration = Duration::from_secs(60 * 60);
 /// Policies that are compiled again for that reason in one go, so that a change need not wait for all of them.

@@ -150,6 +150,7 @@ fn start_authority(args: &Args, client: &Client, mut group: watch::Receiver<Grou
     };
     let store = KubeStore::new(client, &args.namespace, secret, CA);
     let (leads, is_leader) = watch::channel(false);
+    let exact = group.clone();
     tokio::spawn(async move {
         // Looked at again and again: a leader that is cut off hears of nothing and leads no longer.
         let mut looks = interval(LEADER_LOOK);
@@ -162,7 +163,7 @@ fn start_authority(args: &Args, client: &Client, mut group: watch::Receiver<Grou
             }
         }
     });
-    tokio::spawn(ca::run(store, source, Arc::clone(&authority), is_leader));
+    tokio::spawn(ca::run(store, source, Arc::clone(&authority), is_leader, move || exact.borrow().leads()));
     authority
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
-use crate::limits::{CONFIG_MAPS, WATCH_BACKOFF_LEAST, WATCH_BACKOFF_MOST, WATCH_TIMEOUT};
+use crate::limits::{CONFIG_MAPS, CONFIG_MAPS_PER_NAMESPACE, WATCH_BACKOFF_LEAST, WATCH_BACKOFF_MOST, WATCH_TIMEOUT};
 use crate::objects::{Key, Pod, Policy, ReceivedPod, ReceivedService, Service};
 use crate::world::{ConfigMapData, World};
 
@@ -160,8 +160,13 @@ impl ConfigMapWatches {
             if self.running.contains_key(key) {
                 continue;
             }
-            if self.running.len() >= CONFIG_MAPS {
-                let why = format!("policies name more than {CONFIG_MAPS} ConfigMaps, and no more are watched");
+            let neighbours = self.running.keys().filter(|other| other.namespace == key.namespace).count();
+            if neighbours >= CONFIG_MAPS_PER_NAMESPACE {
+                let why = format!("policies of a namespace may name {CONFIG_MAPS_PER_NAMESPACE} ConfigMaps together");
+                world.unreadable.insert(key.clone(), why);
+            } else if self.running.len() >= CONFIG_MAPS {
+                let why =
+                    format!("policies of the cluster name more than {CONFIG_MAPS} ConfigMaps, and no more are watched");
                 world.unreadable.insert(key.clone(), why);
             } else {
                 let task = tokio::spawn(watch_config_map(self.client.clone(), key.clone(), self.changes.clone()));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crds::{ApiAuthPolicy, ApiAuthPolicyStatus, IntOrString};
+use crds::{ApiAuthPolicyStatus, IntOrString};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::ResourceExt;
 use operator::inject::SIDECAR;
@@ -47,11 +47,11 @@ pub(super) enum State {
 }
 
 impl PodReport {
-    pub(super) fn of(pod: &Pod, policy: &ApiAuthPolicy, status: &ApiAuthPolicyStatus) -> Self {
+    pub(super) fn of(pod: &Pod, port: Option<&IntOrString>, status: &ApiAuthPolicyStatus) -> Self {
         let name = pod.name_any();
         let protected = protected(pod);
         let declared = declared(pod);
-        let port = match &policy.spec.port {
+        let port = match port {
             Some(IntOrString::Int(number)) => u16::try_from(*number).ok(),
             Some(IntOrString::String(wanted)) => {
                 declared.iter().find(|(name, _)| name.as_deref() == Some(wanted.as_str())).map(|(_, number)| *number)

@@ -371,7 +371,7 @@ fn authorities() {
         (
             "configMapName: partner,",
             "configMapName: \"a\\nb\",",
-            &["error missing_reference spec.tls.clientCAs[1].configMapName 10"],
+            &["error bad_format spec.tls.clientCAs[1].configMapName 10"],
         ),
     ]);
 }

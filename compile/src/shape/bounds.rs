@@ -52,6 +52,10 @@ fn form(text: &str, schema: &Value) -> Option<Fault> {
         crds::NAME_PATTERN => {
             (is_name(text), "write letters, digits, `.`, `_` and `-`, with a letter or a digit at both ends")
         }
+        crds::OBJECT_NAME_PATTERN => (
+            is_object_name(text),
+            "write the name of an object: lower-case letters, digits, `.` and `-`, with a letter or a digit at both ends",
+        ),
         _ => return None,
     };
     let message = format!("{} has not the form of {}", quoted(text), kind(pattern));
@@ -60,6 +64,11 @@ fn form(text: &str, schema: &Value) -> Option<Fault> {
 
 fn kind(pattern: &str) -> &'static str {
     if pattern == crds::DURATION_PATTERN { "a duration" } else { "a name" }
+}
+
+/// Whether it can be the name of an object of Kubernetes (RFC 1123, section 2.1).
+pub(crate) fn is_object_name(text: &str) -> bool {
+    is_name(text) && text.len() <= 253 && text.bytes().all(|byte| !byte.is_ascii_uppercase() && byte != b'_')
 }
 
 fn is_duration(text: &str) -> bool {
@@ -86,6 +95,16 @@ mod tests {
         }
         for text in ["", "s", "30", "30 s", "-1s", "1.5h", "1h30m", "30S", "1d", "1s\n", "١s"] {
             assert!(!is_duration(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_objects() {
+        for text in ["a", "main-2", "my.idp"] {
+            assert!(is_object_name(text), "{text}");
+        }
+        for text in ["", "A", "a_b", "a=b", "../a", "a/b", "-a", "a-", &"a".repeat(254)] {
+            assert!(!is_object_name(text), "{text}");
         }
     }
 

@@ -33,7 +33,7 @@ fn service(api: Api) -> Service<Api> {
 }
 
 fn settings() -> inject::Settings {
-    inject::Settings::for_operator_in("doorward")
+    inject::Settings { ca_bundle: "known".into(), ..inject::Settings::for_operator_in("doorward") }
 }
 
 fn review(operation: &str, namespace: &str, object: &Value) -> Value {
@@ -138,6 +138,10 @@ async fn the_settings_can_change() {
     service.set_injection(inject::Settings { ca_bundle: "new".into(), ..settings() });
     let response = ask(&service, PODS_PATH, &review("CREATE", "shop", &pod)).await;
     assert!(patched(&pod, &response).to_string().contains(r#""name":"DOORWARD_CA_BUNDLE","value":"new""#));
+    // A pod that knows no CA would never find the operator.
+    service.set_injection(inject::Settings { ca_bundle: String::new(), ..settings() });
+    let response = ask(&service, PODS_PATH, &review("CREATE", "shop", &pod)).await;
+    assert_eq!((&response["allowed"], &response["status"]["code"]), (&json!(false), &json!(503)));
 }
 
 #[tokio::test]

@@ -41,12 +41,20 @@ impl Fault {
 /// The first replica of an installation makes the built-in CA, whoever it is; only the leader rotates it and writes the
 /// ConfigMap. A Secret that is deleted while a replica knows it is written again as it was: everybody trusts that CA. To get
 /// rid of it, the Secret is deleted while no operator runs.
-pub async fn run(store: impl Store, source: Source, authority: Arc<Authority>, mut is_leader: watch::Receiver<bool>) {
+///
+/// `is_leader` wakes; `leads` tells what holds at the very moment.
+pub async fn run(
+    store: impl Store,
+    source: Source,
+    authority: Arc<Authority>,
+    mut is_leader: watch::Receiver<bool>,
+    leads: impl Fn() -> bool + Send + Sync,
+) {
     let mut keeper = Keeper { store, source, authority, known: None };
     let mut told = Some("ca_not_loaded");
     loop {
-        let leads = *is_leader.borrow_and_update();
-        let fault = keeper.round(leads, Timestamp::now()).await.err();
+        is_leader.mark_unchanged();
+        let fault = keeper.round(&leads, Timestamp::now()).await.err();
         let code = fault.as_ref().map(Fault::code);
         if code != told {
             match fault {
@@ -77,7 +85,7 @@ struct Keeper<S> {
 }
 
 impl<S: Store> Keeper<S> {
-    async fn round(&mut self, leads: bool, now: Timestamp) -> Result<(), Fault> {
+    async fn round(&mut self, leads: &(impl Fn() -> bool + Send + Sync), now: Timestamp) -> Result<(), Fault> {
         let material = match self.source {
             Source::Given => {
                 let stored = self.store.load().await?.ok_or(CaError::NoSecret)?;
@@ -92,14 +100,14 @@ impl<S: Store> Keeper<S> {
         };
         let bundle = Arc::clone(&material.bundle);
         self.authority.install(material, now)?;
-        if leads {
-            self.store.publish(&bundle).await?;
+        if leads() {
+            self.store.publish(&bundle, leads).await?;
         }
         Ok(())
     }
 
     /// The state that is stored, after what is due was done to it.
-    async fn state(&self, leads: bool, now: Timestamp) -> Result<State, Fault> {
+    async fn state(&self, leads: &(impl Fn() -> bool + Send + Sync), now: Timestamp) -> Result<State, Fault> {
         for _ in 0..ATTEMPTS {
             let outcome = match self.store.load().await? {
                 None => {
@@ -108,7 +116,7 @@ impl<S: Store> Keeper<S> {
                 }
                 Some(stored) => {
                     let state = State::read(&stored.data)?;
-                    let Some(step) = plan(now, &state).filter(|_| leads) else { return Ok(state) };
+                    let Some(step) = plan(now, &state).filter(|_| leads()) else { return Ok(state) };
                     let state = state.after(step, now)?;
                     tracing::info!(?step, "the built-in CA is rotated");
                     self.store.replace(&state.write(), &stored.version).await.map(|()| state)

@@ -56,8 +56,13 @@ pub trait Store: Send + Sync + 'static {
         data: &BTreeMap<String, Vec<u8>>,
         version: &str,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
-    /// Makes `ca.crt` of the ConfigMap equal to the bundle.
-    fn publish(&self, bundle: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Makes `ca.crt` of the ConfigMap equal to the bundle, where `leads` says so when it was read; [`StoreError::Conflict`]
+    /// where it changed since: a leader that was stopped in between must not write what it knew then.
+    fn publish(
+        &self,
+        bundle: &str,
+        leads: impl Fn() -> bool + Send,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// The API server, objects of one namespace.
@@ -106,16 +111,17 @@ impl Store for KubeStore {
         within(self.secrets.replace(&self.secret, &PostParams::default(), &secret)).await.map(|_| ())
     }
 
-    async fn publish(&self, bundle: &str) -> Result<(), StoreError> {
+    async fn publish(&self, bundle: &str, leads: impl Fn() -> bool + Send) -> Result<(), StoreError> {
         let known = within(self.config_maps.get_opt(&self.config_map)).await?;
+        let version = known.as_ref().and_then(|known| known.metadata.resource_version.clone());
         let told = known.and_then(|known| known.data).unwrap_or_default();
-        if told.get(BUNDLE).is_some_and(|told| told == bundle) {
+        if told.get(BUNDLE).is_some_and(|told| told == bundle) || !leads() {
             return Ok(());
         }
         let object = serde_json::json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": { "name": self.config_map },
+            "metadata": { "name": self.config_map, "resourceVersion": version },
             "data": { BUNDLE: bundle },
         });
         let params = PatchParams::apply(MANAGER).force();

@@ -203,9 +203,10 @@ impl Entry {
         }
     }
 
-    /// When it is to be checked again: what it says of times may not be true any more.
+    /// When it is to be checked again: what it says of times may not be true any more. One that waits for what it names is
+    /// looked at when that comes.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.compiled.map(|at| at + RECHECK)
+        self.compiled.filter(|_| !self.pending).map(|at| at + RECHECK)
     }
 
     /// Puts the next rules in force where nothing was before, where each of their sources of keys was tried, or where they have

@@ -404,6 +404,9 @@ fn a_config_map_that_cannot_be_read_is_told_and_the_last_rules_stay() {
     let told = &outcome.policies[&key("users")];
     assert!(!told.accepted && told.generation == 2, "{told:?}");
     assert_eq!(told.diagnostics[0].message, "ConfigMap `keys` cannot be read: forbidden");
+    let late = Instant::now() + RECHECK * 2;
+    let again = compiler.run(&world, &FetchedKeys::new(), &BTreeSet::new(), late).again;
+    assert_eq!(again, None, "until it can be read there is nothing to check again");
     assert_eq!(generation(&outcome, "a"), Some(1), "the last good rules");
     world.config_maps.insert(key("keys"), Some([("jwks.json".to_owned(), JWKS.to_owned())].into()));
     let outcome = run(&mut compiler, &world);

@@ -3,10 +3,12 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-use super::Limits;
+use super::{CONFIG_MAPS, HEALTH_CONNECTIONS, Limits, WEBHOOK_CONNECTIONS};
 
-/// Descriptors that are no sidecar's: watches, fetches of keys, webhooks, probes, the runtime.
-const OTHER_DESCRIPTORS: u64 = 512;
+/// Descriptors that are no sidecar's: watches of ConfigMaps, fetches of keys, webhooks and probes; and the other watches and
+/// questions to the API server, listeners and the runtime.
+const OTHER_DESCRIPTORS: u64 =
+    (CONFIG_MAPS + issuer::limits::AT_ONCE + WEBHOOK_CONNECTIONS + HEALTH_CONNECTIONS) as u64 + 128;
 
 impl Limits {
     /// The defaults, with no more connections than there are descriptors: one that is accepted is one that can be served.
@@ -46,7 +48,7 @@ mod tests {
         let connections = |descriptors| Limits::default().lowered_to(descriptors).connections;
         assert_eq!(connections(None), Limits::default().connections);
         assert_eq!(connections(Some(1 << 20)), Limits::default().connections);
-        assert_eq!(connections(Some(1024)), 512);
+        assert_eq!(connections(Some(OTHER_DESCRIPTORS + 512)), 512);
         assert_eq!(connections(Some(100)), 1);
     }
 

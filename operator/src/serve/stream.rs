@@ -11,6 +11,7 @@ use super::{Shared, Stage};
 use crate::hub::{Desired, PodId, Subscription};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
+use crate::moment::at;
 use futures_util::stream::unfold;
 use http::StatusCode;
 use http_body_util::{BodyExt, StreamBody};
@@ -176,14 +177,6 @@ impl Stream {
 
     fn renew_soon(&mut self) {
         self.renews = self.renews.or_else(|| Some(Instant::now() + share(self.renew_spread)));
-    }
-}
-
-/// That moment; never where there is none.
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 

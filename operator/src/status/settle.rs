@@ -1,6 +1,59 @@
-//! What a replica does not say yet when it has just started: its pods have still to find it. What gets better is said at once.
+//! What is not said yet because pods are on their way from one replica to another: where one has just started, or a stream is
+//! opened anew elsewhere. What gets better is said at once.
 
 use crds::{ApiAuthPolicyStatus, Condition, ReplicaStatus};
+use tokio::time::Instant;
+
+use super::{cover, mine};
+use crate::compiler::PolicyOutcome;
+use crate::limits::MOVES;
+
+/// The very pods with the very rules that were all enforced when it was looked at last.
+#[derive(Debug, Default)]
+pub(super) struct Moving {
+    enforced: Option<Identity>,
+    /// Since when some of them are connected nowhere.
+    since: Option<Instant>,
+}
+
+/// Which rules, and the sum of the pods that they are for.
+#[derive(Debug, PartialEq)]
+struct Identity {
+    generation: i64,
+    revision: String,
+    pods: cover::Sum,
+}
+
+impl Moving {
+    /// Until when nothing is said, where all that speaks against `Enforced` is that some pods are connected nowhere, and that
+    /// for less than [`MOVES`]: they hold their rules meanwhile. A pod that any replica saw run something else, and one that
+    /// is new, is another matter.
+    pub(super) fn until(
+        &mut self,
+        policy: &PolicyOutcome,
+        status: &ApiAuthPolicyStatus,
+        replicas: &[ReplicaStatus],
+        now: Instant,
+    ) -> Option<Instant> {
+        let rules = policy.rules.as_ref().filter(|_| policy.accepted)?;
+        let pods = cover::Sum::of(mine(policy).map(|pod| pod.id.uid.as_str()));
+        let identity = Identity { generation: policy.generation, revision: rules.revision.clone(), pods };
+        let enforced = status.conditions.iter().find(|condition| condition.type_ == "Enforced");
+        if enforced.is_some_and(is_good) {
+            *self = Self { enforced: Some(identity), since: None };
+            return None;
+        }
+        let seen_otherwise = replicas.iter().any(|replica| replica.outdated_count + replica.not_captured_count > 0);
+        if self.enforced.as_ref() != Some(&identity)
+            || enforced.is_none_or(|condition| condition.reason != "Outdated")
+            || seen_otherwise
+        {
+            *self = Self::default();
+            return None;
+        }
+        Some(*self.since.get_or_insert(now) + MOVES).filter(|until| now < *until)
+    }
+}
 
 /// Whether an entry has lost pods against the one that was written before, where both are about the same rules.
 pub(super) fn loses(own: &ReplicaStatus, before: Option<&ReplicaStatus>) -> bool {

@@ -2,9 +2,12 @@
 
 use super::*;
 use crate::compiler::{Conflict, SelectedPod};
+use crate::limits::MOVES;
 use crate::objects::Key;
 use compile::diagnostic::{Code, Diagnostic};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 use ::policy::keys::KeySource;
 use ::policy::wire::{Applied, Report};
@@ -127,6 +130,37 @@ fn a_refused_generation_is_told_with_its_fields_and_the_one_that_holds() {
         ("False", "Outdated", "generation 8 is not accepted; pods keep generation 7")
     );
     assert_eq!(status.observed_generation, Some(8));
+}
+
+/// The stream of a pod moves from one replica to another: it is open there before it ends here, and told of a little later.
+#[test]
+fn pods_on_their_way_to_another_replica_do_not_make_it_fall() {
+    let both = policy(["a", "b"].map(pod).into());
+    let entry = |pods: &[(&str, &str)]| {
+        of_replica("one", &both, &pods.iter().map(|(name, revision)| seen(name, 7, revision, true)).collect())
+    };
+    let (whole, partly) = (entry(&[("a", "rev"), ("b", "rev")]), entry(&[("a", "rev")]));
+    let begun = Instant::now();
+    let mut moving = settle::Moving::default();
+    let mut until = |policy: &PolicyOutcome, entry: &ReplicaStatus, after: Duration| {
+        let replicas = std::slice::from_ref(entry);
+        moving.until(policy, &leader(policy, replicas), replicas, begun + after).map(|until| until - begun)
+    };
+    let (now, later) = (Duration::ZERO, MOVES / 2);
+    assert_eq!(until(&both, &partly, now), None, "they were never all enforced");
+    assert_eq!(until(&both, &whole, now), None);
+    assert_eq!(until(&both, &partly, now), Some(MOVES));
+    assert_eq!(until(&both, &partly, later), Some(MOVES));
+    assert_eq!(until(&both, &partly, MOVES), None, "it is gone");
+    assert_eq!(until(&both, &whole, now), None);
+    assert_eq!(until(&both, &partly, later), Some(later + MOVES));
+    assert_eq!(until(&both, &entry(&[("a", "rev"), ("b", "old")]), later), None, "seen to run something else");
+    assert_eq!(until(&both, &whole, now), None);
+    let replaced = policy(["a", "c"].map(pod).into());
+    assert_eq!(until(&replaced, &partly, now), None, "a new pod was never seen");
+    assert_eq!(until(&both, &whole, now), None);
+    let refused = PolicyOutcome { accepted: false, ..policy(["a", "b"].map(pod).into()) };
+    assert_eq!(until(&refused, &partly, now), None);
 }
 
 #[test]

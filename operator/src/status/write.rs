@@ -21,6 +21,7 @@ use crate::compiler::{Outcome, PolicyOutcome};
 use crate::hub::Hub;
 use crate::lease::Group;
 use crate::limits::{API_TIMEOUT, SETTLE, STATUS_INTERVAL, STATUS_REPAIR, STATUS_WRITES};
+use crate::moment::at;
 use crate::objects::Key;
 
 /// Who writes what the leader writes.
@@ -58,6 +59,8 @@ pub struct Writer {
     written: BTreeMap<Key, Written>,
     /// Since when replicas are not there any more.
     missing: BTreeMap<String, Instant>,
+    /// When it is to be looked again though nothing changes.
+    look: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -65,6 +68,7 @@ struct Written {
     uid: String,
     replica: Option<(ReplicaStatus, Instant)>,
     leader: Option<(ApiAuthPolicyStatus, Instant)>,
+    moving: settle::Moving,
 }
 
 /// One write.
@@ -80,7 +84,15 @@ impl Writer {
     pub fn new(parts: WriterParts) -> Self {
         let reporter = Reporter { controller: LEADER.to_owned(), instance: Some(parts.name.clone()) };
         let (api, recorder) = (parts.client.clone(), Recorder::new(parts.client.clone(), reporter));
-        Self { parts, api, recorder, started: Instant::now(), written: BTreeMap::new(), missing: BTreeMap::new() }
+        Self {
+            parts,
+            api,
+            recorder,
+            started: Instant::now(),
+            written: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            look: None,
+        }
     }
 
     /// Writes for ever, at most once in [`STATUS_INTERVAL`].
@@ -99,6 +111,7 @@ impl Writer {
                 // The leader sums up what other replicas write.
                 () = parts.status_seen.notified() => {}
                 _ = repair.tick() => {}
+                () = at(self.look) => {}
             }
             sleep_until(next).await;
             next = Instant::now() + STATUS_INTERVAL;
@@ -108,7 +121,7 @@ impl Writer {
 
     async fn write(&mut self) {
         let writes = self.plan();
-        let done: Vec<(Write, Result<(), Error>)> = {
+        let done: Vec<(Write, Result<bool, Error>)> = {
             let this = &*self;
             stream::iter(writes)
                 .map(async |write| {
@@ -122,7 +135,9 @@ impl Writer {
         let now = Instant::now();
         for (write, result) in done {
             match result {
-                Ok(()) => self.remember(write, now),
+                Ok(true) => self.remember(write, now),
+                // This replica leads no longer.
+                Ok(false) => {}
                 // Made anew, or gone: the watch tells.
                 Err(Error::Api(status)) if status.code == 404 || status.code == 409 => {}
                 Err(error) => warn!(error = &error as &dyn std::error::Error, "cannot write a status"),
@@ -139,6 +154,7 @@ impl Writer {
         let settling = now.duration_since(self.started) < SETTLE;
         self.missing.retain(|name, _| !group.replicas.contains(name));
         self.written.retain(|key, written| outcome.policies.get(key).is_some_and(|policy| policy.uid == written.uid));
+        self.look = None;
         let mut writes = Vec::new();
         for (key, policy) in &outcome.policies {
             let observed = self.observed(key);
@@ -151,7 +167,7 @@ impl Writer {
                 writes.push(Write::Replica(key.clone(), Arc::clone(policy), own.clone()));
             }
             if !group.leads() {
-                written.leader = None;
+                (written.leader, written.moving) = (None, settle::Moving::default());
                 continue;
             }
             let (replicas, gone) = live(&observed, &own, &group, &mut self.missing, now);
@@ -159,7 +175,9 @@ impl Writer {
             let before = written.leader.as_ref().map_or(&observed, |(status, _)| status);
             let status = of_leader(policy, &replicas, &keys, before, Timestamp::now());
             let same = ApiAuthPolicyStatus { replicas: Vec::new(), ..observed.clone() } == status;
-            let early = settling && settle::falls(&status, before);
+            let held = written.moving.until(policy, &status, &replicas, now);
+            self.look = self.look.into_iter().chain(held).min();
+            let early = (settling || held.is_some()) && settle::falls(&status, before);
             if !early && is_due(written.leader.as_ref(), &status, same, now) {
                 let changed = turned(&status.conditions, &before.conditions);
                 writes.push(Write::Leader(key.clone(), Arc::clone(policy), Box::new(status), changed));
@@ -182,10 +200,12 @@ impl Writer {
         }
     }
 
-    async fn perform(&self, write: &Write) -> Result<(), Error> {
+    /// Whether it was written.
+    async fn perform(&self, write: &Write) -> Result<bool, Error> {
         match write {
             Write::Replica(key, policy, status) => {
-                self.apply(key, &policy.uid, &manager(&status.name), json!({"replicas": [status]})).await
+                let entry = json!({"replicas": [status]});
+                self.apply(key, &policy.uid, &manager(&status.name), entry).await.map(|()| true)
             }
             // Applied under its name without it, the entry goes with its owner.
             Write::Remove(key, policy, name) => {
@@ -193,20 +213,27 @@ impl Writer {
             }
             Write::Leader(key, policy, status, changed) => {
                 let value = serde_json::to_value(status).map_err(Error::SerdeError)?;
-                self.leader_apply(key, &policy.uid, LEADER, value).await?;
-                self.tell(key, &policy.uid, changed).await;
-                Ok(())
+                let written = self.leader_apply(key, &policy.uid, LEADER, value).await?;
+                if written {
+                    self.tell(key, &policy.uid, changed).await;
+                }
+                Ok(written)
             }
         }
     }
 
+    /// Until when this replica leads, where it does now.
+    fn leads_until(&self) -> Option<Instant> {
+        self.parts.group.borrow().leads_until.filter(|until| Instant::now() < *until)
+    }
+
     /// Looked at again just before, for the writes before it may have taken longer than the leadership; and not waited for
-    /// beyond it.
-    async fn leader_apply(&self, key: &Key, uid: &str, manager: &str, status: Value) -> Result<(), Error> {
-        let until = self.parts.group.borrow().leads_until.filter(|until| Instant::now() < *until);
-        let Some(until) = until else { return Ok(()) };
+    /// beyond it. Whether this replica led.
+    async fn leader_apply(&self, key: &Key, uid: &str, manager: &str, status: Value) -> Result<bool, Error> {
+        let Some(until) = self.leads_until() else { return Ok(false) };
         let write = timeout_at(until, self.apply(key, uid, manager, status)).await;
-        write.unwrap_or_else(|_| Err(Error::Service("the lease ended before the answer came".into())))
+        let lost = || Err(Error::Service("the lease ended before the answer came".into()));
+        write.unwrap_or_else(|_| lost()).map(|()| true)
     }
 
     async fn apply(&self, key: &Key, uid: &str, manager: &str, status: Value) -> Result<(), Error> {
@@ -248,7 +275,9 @@ impl Writer {
                 action: condition.type_.clone(),
                 secondary: None,
             };
-            let published = timeout(API_TIMEOUT, self.recorder.publish(&event, &reference)).await;
+            let Some(until) = self.leads_until() else { return };
+            let latest = until.min(Instant::now() + API_TIMEOUT);
+            let published = timeout_at(latest, self.recorder.publish(&event, &reference)).await;
             if let Ok(Err(error)) = published {
                 warn!(error = &error as &dyn std::error::Error, "cannot write an event");
             }

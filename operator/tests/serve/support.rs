@@ -57,7 +57,7 @@ impl Store for Memory {
         Err(StoreError::Conflict)
     }
 
-    async fn publish(&self, _: &str) -> Result<(), StoreError> {
+    async fn publish(&self, _: &str, _: impl Fn() -> bool + Send) -> Result<(), StoreError> {
         Ok(())
     }
 }
@@ -93,7 +93,7 @@ pub(crate) async fn site() -> Site {
 pub(crate) async fn site_with(change: impl FnOnce(&mut Limits)) -> Site {
     let authority = Authority::new(ca::service_names("doorward-operator", "doorward-system", "cluster.local").to_vec());
     let (leads, secret) = (watch::Sender::new(true), Memory::default());
-    tokio::spawn(ca::run(secret.clone(), ca::Source::BuiltIn, Arc::clone(&authority), leads.subscribe()));
+    tokio::spawn(ca::run(secret.clone(), ca::Source::BuiltIn, Arc::clone(&authority), leads.subscribe(), || true));
     authority.bundles().wait_for(Option::is_some).await.unwrap();
     let (hub, tokens, metrics) = (Arc::<Hub>::default(), Arc::<Tokens>::default(), Metrics::new());
     let asked: Arc<Mutex<Vec<(PodId, UnknownKey)>>> = Arc::default();

@@ -57,7 +57,8 @@ impl Store for Fake {
         }
     }
 
-    async fn publish(&self, bundle: &str) -> Result<(), StoreError> {
+    async fn publish(&self, bundle: &str, leads: impl Fn() -> bool + Send) -> Result<(), StoreError> {
+        assert!(leads());
         *self.cluster.told.lock().unwrap() = Some(bundle.to_owned());
         Ok(())
     }
@@ -82,14 +83,14 @@ async fn two_replicas_that_start_at_once_end_with_one_ca() {
     let together = Arc::new(Barrier::new(2));
     let mut one = cluster.replica(Source::BuiltIn, Some(&together));
     let mut two = cluster.replica(Source::BuiltIn, Some(&together));
-    let (first, second) = tokio::join!(one.round(false, at(START)), two.round(false, at(START)));
+    let (first, second) = tokio::join!(one.round(&|| false, at(START)), two.round(&|| false, at(START)));
     first.unwrap();
     second.unwrap();
     assert_eq!(cluster.writes(), ["create", "create"], "both tried");
     assert_eq!(one.authority.bundle(), two.authority.bundle());
     assert!(one.authority.bundle().is_some());
     assert_eq!(*cluster.told.lock().unwrap(), None, "only a leader tells callers outside");
-    one.round(true, at(START)).await.unwrap();
+    one.round(&|| true, at(START)).await.unwrap();
     assert_eq!(*cluster.told.lock().unwrap(), one.authority.bundle().as_deref().map(ToOwned::to_owned));
 }
 
@@ -97,15 +98,15 @@ async fn two_replicas_that_start_at_once_end_with_one_ca() {
 async fn only_the_leader_rotates_and_two_that_think_so_rotate_once() {
     let cluster = Arc::new(Cluster::default());
     let mut one = cluster.replica(Source::BuiltIn, None);
-    one.round(true, at(START)).await.unwrap();
+    one.round(&|| true, at(START)).await.unwrap();
     let first = one.authority.bundle();
     let due = at(START) + CA_LIFE - CA_ANNOUNCED;
-    one.round(false, due).await.unwrap();
+    one.round(&|| false, due).await.unwrap();
     assert_eq!((cluster.writes(), one.authority.bundle()), (vec!["create"], first.clone()));
     let together = Arc::new(Barrier::new(2));
     one.store.together = Some(Arc::clone(&together));
     let mut two = cluster.replica(Source::BuiltIn, Some(&together));
-    let (done, lost) = tokio::join!(one.round(true, due), two.round(true, due));
+    let (done, lost) = tokio::join!(one.round(&|| true, due), two.round(&|| true, due));
     done.unwrap();
     lost.unwrap();
     assert_eq!(cluster.writes(), ["replace", "replace"]);
@@ -115,8 +116,8 @@ async fn only_the_leader_rotates_and_two_that_think_so_rotate_once() {
     assert_eq!(count(&one), 2);
     // The follower goes along when the next one signs.
     one.store.together = None;
-    one.round(true, due + CA_OVERLAP).await.unwrap();
-    two.round(false, due + CA_OVERLAP).await.unwrap();
+    one.round(&|| true, due + CA_OVERLAP).await.unwrap();
+    two.round(&|| false, due + CA_OVERLAP).await.unwrap();
     assert_eq!(cluster.writes(), ["replace"]);
     assert_eq!(one.authority.bundle(), two.authority.bundle());
 }
@@ -125,9 +126,9 @@ async fn only_the_leader_rotates_and_two_that_think_so_rotate_once() {
 async fn a_secret_that_is_deleted_comes_back_as_it_was() {
     let cluster = Arc::new(Cluster::default());
     let mut one = cluster.replica(Source::BuiltIn, None);
-    one.round(true, at(START)).await.unwrap();
+    one.round(&|| true, at(START)).await.unwrap();
     let before = cluster.secret.lock().unwrap().take().unwrap().0;
-    one.round(false, at(START)).await.unwrap();
+    one.round(&|| false, at(START)).await.unwrap();
     assert_eq!(cluster.secret.lock().unwrap().clone().unwrap().0, before);
 }
 
@@ -135,12 +136,12 @@ async fn a_secret_that_is_deleted_comes_back_as_it_was() {
 async fn a_broken_secret_is_left_alone_and_the_last_good_ca_goes_on() {
     let cluster = Arc::new(Cluster::default());
     let mut one = cluster.replica(Source::BuiltIn, None);
-    one.round(true, at(START)).await.unwrap();
+    one.round(&|| true, at(START)).await.unwrap();
     cluster.writes();
     let bundle = one.authority.bundle();
     let broken = Data::from([("tls.crt".to_owned(), b"broken".to_vec())]);
     *cluster.secret.lock().unwrap() = Some((broken.clone(), 9));
-    let fault = one.round(true, at(START)).await.unwrap_err();
+    let fault = one.round(&|| true, at(START)).await.unwrap_err();
     assert_eq!(fault.code(), "ca_unreadable");
     assert_eq!(cluster.secret.lock().unwrap().clone().unwrap().0, broken);
     assert_eq!((cluster.writes(), one.authority.bundle()), (vec![], bundle));
@@ -150,19 +151,19 @@ async fn a_broken_secret_is_left_alone_and_the_last_good_ca_goes_on() {
 async fn a_given_ca_is_read_and_never_written() {
     let cluster = Arc::new(Cluster::default());
     let mut given = cluster.replica(Source::Given, None);
-    assert_eq!(given.round(true, at(START)).await.unwrap_err().code(), "ca_no_secret");
+    assert_eq!(given.round(&|| true, at(START)).await.unwrap_err().code(), "ca_no_secret");
     let state = State::first(at(START)).unwrap();
     *cluster.secret.lock().unwrap() = Some((state.write(), 1));
-    given.round(true, at(START)).await.unwrap();
+    given.round(&|| true, at(START)).await.unwrap();
     assert_eq!(given.authority.bundle().as_deref(), Some(state.bundle().as_str()));
     // Its user renews it.
     let renewed = State::first(at(START)).unwrap();
     *cluster.secret.lock().unwrap() = Some((renewed.write(), 2));
-    given.round(true, at(START) + CA_LIFE - CA_ANNOUNCED).await.unwrap();
+    given.round(&|| true, at(START) + CA_LIFE - CA_ANNOUNCED).await.unwrap();
     assert_eq!(given.authority.bundle().as_deref(), Some(renewed.bundle().as_str()));
     assert_eq!(cluster.writes(), [""; 0]);
     assert_eq!(*cluster.told.lock().unwrap(), Some(renewed.bundle()));
     // It ends, and is told; what is in force stays.
-    let ended = given.round(true, at(START) + CA_LIFE).await.unwrap_err();
+    let ended = given.round(&|| true, at(START) + CA_LIFE).await.unwrap_err();
     assert_eq!(ended.code(), "ca_expired");
 }

@@ -36,7 +36,7 @@ generate: ## writes again what is generated and committed
 	@cargo run --locked --quiet --package cli -- generate docs > target/reference.md
 	@mv target/reference.md docs/reference.md
 
-e2e-control: ## the tests against a real API server; with KUBECONFIG against that one
+e2e-control: ## the tests against a real API server; with KUBECONFIG those that need nothing else, against that one
 	@e2e/control
 
 images: ## the images as archives, target/images/*.tar, without Docker

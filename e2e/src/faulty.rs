@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kube::Client;
 use kube::client::Body;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -27,6 +27,8 @@ const BROKEN: u64 = 5;
 /// Of so many events of a watch one is told twice, and one is told again after the next.
 const TWICE: u64 = 2;
 const LATE: u64 = 3;
+/// After so many events a watch is told in itself that its place in the history is gone, as the API server does it mostly.
+const EXPIRED: u64 = 11;
 
 /// A way to the API server, until it is dropped.
 #[derive(Debug)]
@@ -114,16 +116,20 @@ impl State {
     }
 }
 
-fn failure(status: StatusCode, reason: &str) -> Answer {
-    let told = json!({
+fn status(code: StatusCode, reason: &str) -> Value {
+    json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "a fault of the test", "reason": reason, "code": status.as_u16(),
-    });
+        "message": "a fault of the test", "reason": reason, "code": code.as_u16(),
+    })
+}
+
+fn failure(code: StatusCode, reason: &str) -> Answer {
+    let told = status(code, reason);
     let body = Full::from(told.to_string()).map_err(|never| match never {}).boxed_unsync();
     let mut answer = Response::new(body);
-    *answer.status_mut() = status;
+    *answer.status_mut() = code;
     answer.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
-    if status == StatusCode::TOO_MANY_REQUESTS {
+    if code == StatusCode::TOO_MANY_REQUESTS {
         answer.headers_mut().insert("retry-after", HeaderValue::from_static("1"));
     }
     answer
@@ -198,5 +204,10 @@ impl Retelling {
             self.state.events.fetch_add(1, Ordering::Relaxed);
         }
         self.before = std::mem::take(&mut self.line);
+        if !self.state.is_well.load(Ordering::Relaxed) && self.count.is_multiple_of(EXPIRED) {
+            let event = json!({"type": "ERROR", "object": status(StatusCode::GONE, "Expired")});
+            told.extend_from_slice(format!("{event}\n").as_bytes());
+            self.state.faults.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }

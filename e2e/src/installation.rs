@@ -39,6 +39,7 @@ pub struct Installation {
     kubeconfig: Kubeconfig,
     token: String,
     audit: Audit,
+    ca_secret: Option<String>,
     /// The name by which sidecars call it.
     pub host: String,
 }
@@ -62,13 +63,22 @@ impl Installation {
     /// # Errors
     /// The API server's, or where there is no audit log.
     pub async fn new(namespace: &Namespace) -> anyhow::Result<Self> {
+        Self::with_ca(namespace, None).await
+    }
+
+    /// The same with a CA of one's own, which a Secret holds.
+    ///
+    /// # Errors
+    /// As [`Installation::new`].
+    pub async fn with_ca(namespace: &Namespace, ca_secret: Option<&str>) -> anyhow::Result<Self> {
         let audit = Audit::from_now()?;
-        kubectl(&["apply", "--filename", "-"], &chart(&namespace.name)?).await?.success()?;
+        kubectl(&["apply", "--filename", "-"], &chart(&namespace.name, ca_secret)?).await?.success()?;
         let token = account_token(namespace, ACCOUNT, API_AUDIENCE).await?;
         let kubeconfig = Kubeconfig::from_env().context("cannot read KUBECONFIG")?.context("KUBECONFIG is not set")?;
         let kubeconfig = with_token(kubeconfig, &token)?;
         let host = format!("doorward-operator.{}.svc", namespace.name);
-        Ok(Self { namespace: namespace.clone(), kubeconfig, token, audit, host })
+        let ca_secret = ca_secret.map(str::to_owned);
+        Ok(Self { namespace: namespace.clone(), kubeconfig, token, audit, ca_secret, host })
     }
 
     /// Tells the API server to ask the operator about a namespace's policies and pods. Before the operator starts: it tells the API
@@ -113,6 +123,9 @@ impl Installation {
         command.args(["--issuer-allow-network", "127.0.0.0/8"]);
         for (flag, address) in [("--sidecars", sidecars), ("--webhooks", webhooks), ("--health", health)] {
             command.arg(flag).arg(format!("0.0.0.0:{}", address.port()));
+        }
+        if let Some(secret) = &self.ca_secret {
+            command.args(["--ca-secret", secret]);
         }
         // By that name the API server of the tests calls it.
         command.args(["--operator-url", "https://localhost:8443"]);
@@ -190,7 +203,7 @@ pub struct Right {
 /// Where the roles are not of their form.
 pub fn rights() -> anyhow::Result<BTreeSet<Right>> {
     let mut rights = BTreeSet::new();
-    for document in serde_yaml::Deserializer::from_str(&chart("any")?) {
+    for document in serde_yaml::Deserializer::from_str(&chart("any", None)?) {
         let role = Value::deserialize(document).context("no YAML")?;
         for rule in role.get("rules").and_then(Value::as_array).into_iter().flatten() {
             let list = |field: &str| -> Vec<String> {
@@ -221,11 +234,14 @@ fn combinations([groups, resources, verbs, names]: &[Vec<String>; 4]) -> Vec<[St
 }
 
 /// The objects of [`PARTS`] as YAML.
-fn chart(namespace: &str) -> anyhow::Result<String> {
+fn chart(namespace: &str, ca_secret: Option<&str>) -> anyhow::Result<String> {
     let mut helm = Command::new("helm");
     // Without a cluster it would take an old version for granted.
     helm.args(["template", "doorward", CHART, "--namespace", namespace, "--kube-version", "1.33.0"]);
     helm.args(PARTS.iter().flat_map(|part| ["--show-only", part]));
+    if let Some(secret) = ca_secret {
+        helm.args(["--set", &format!("ca.secretName={secret}")]);
+    }
     let (status, objects, said) = output(&mut helm).context("`helm` must be in PATH, as `make e2e-control` sees to")?;
     ensure!(status.success(), "the chart cannot be rendered: {said}");
     Ok(objects)

@@ -9,6 +9,7 @@ pub mod client;
 pub mod cluster;
 pub mod definition;
 pub mod faulty;
+pub mod figures;
 pub mod host;
 pub mod identity;
 pub mod installation;

@@ -125,7 +125,25 @@ impl Sidecar {
     /// # Errors
     /// Where the name cannot be used.
     pub fn target(&self, service: &str) -> anyhow::Result<Target> {
-        Target::new(SocketAddr::from((self.host.address, REDIRECT_PORT)), service, &self.bundle)
+        self.target_by(service, &self.bundle)
+    }
+
+    /// The same, for callers that know these CA certificates alone.
+    ///
+    /// # Errors
+    /// See [`Target::new`].
+    pub fn target_by(&self, service: &str, bundle: &str) -> anyhow::Result<Target> {
+        Target::new(SocketAddr::from((self.host.address, REDIRECT_PORT)), service, bundle)
+    }
+
+    /// Who vouches, as far as its volume knows, in PEM; empty where there is none.
+    ///
+    /// # Errors
+    /// Where what is there cannot be read.
+    pub fn kept_bundle(&self) -> anyhow::Result<String> {
+        let Ok(bytes) = std::fs::read(self.folder.join("state/identity.json")) else { return Ok(String::new()) };
+        let kept: Value = serde_json::from_slice(&bytes).context("its identity is no JSON")?;
+        Ok(kept.pointer("/content/bundle").and_then(Value::as_str).unwrap_or_default().to_owned())
     }
 
     /// The ids of the sets of keys on its volume.

@@ -17,8 +17,8 @@ pub struct Args {
     /// The namespace of the operator
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE", default_value = "doorward")]
     pub namespace: String,
-    /// The name of this replica
-    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    /// The name of this replica; the machine's without it
+    #[arg(long, env = "POD_NAME", value_name = "NAME", default_value_t = machine_name())]
     pub name: String,
     /// The Service by which pods and the API server reach the operator
     #[arg(long, value_name = "NAME", default_value = "doorward-operator")]
@@ -116,6 +116,15 @@ impl Args {
     }
 }
 
+/// The first label of the host name, as names of objects are written: it is part of the name of a Lease.
+fn machine_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+    let label = host.split('.').next().unwrap_or_default();
+    let name: String = label.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { "local".to_owned() } else { name.to_owned() }
+}
+
 /// A number and one unit, as in policies.
 fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -132,6 +141,13 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn outside_a_cluster_nothing_has_to_be_said() {
+        let args = Args::try_parse_from(["doorward-operator"]).unwrap();
+        let of_a_name = |letter: char| letter.is_ascii_digit() || letter.is_ascii_lowercase() || letter == '-';
+        assert!(!args.name.is_empty() && args.name.chars().all(of_a_name), "{}", args.name);
+    }
 
     #[test]
     fn durations_have_one_unit() {

@@ -37,8 +37,13 @@ pub(crate) struct Installed<'a> {
 impl<'a> Installed<'a> {
     /// The rights, the Service and the account of the pods; neither operator nor pod yet.
     pub(crate) async fn new(namespace: &'a Namespace) -> anyhow::Result<Self> {
+        Self::of(namespace, None).await
+    }
+
+    /// The same with a CA of one's own, which a Secret holds.
+    pub(crate) async fn of(namespace: &'a Namespace, ca_secret: Option<&str>) -> anyhow::Result<Self> {
         definition::applied(&namespace.client()).await?;
-        let installation = Installation::new(namespace).await?;
+        let installation = Installation::with_ca(namespace, ca_secret).await?;
         service_account(namespace, RUNNER).await?;
         let service =
             json!({"metadata": {"name": USERS}, "spec": {"selector": {"service": USERS}, "ports": [{"port": PORT}]}});

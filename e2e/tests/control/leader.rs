@@ -1,10 +1,12 @@
 //! Two replicas, of which the leader stops: killed, and frozen.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use e2e::audit::Entry;
+use e2e::figures::tell;
 use e2e::installation::Replica;
 use e2e::limits::{PATIENCE, times};
 use e2e::load::Load;
@@ -20,6 +22,8 @@ use crate::installed::{Installed, USERS, condition};
 const LEADER: &str = "doorward-operator";
 /// R8: status goes on so long after the leader stopped.
 const FAILOVER: Duration = Duration::from_secs(20);
+/// Where the API server of the tests is.
+pub(crate) const API_SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 6443);
 /// Each replica writes once in a second, and the leader after it.
 const SUMMED_UP: Duration = Duration::from_secs(5);
 /// A stream without a line for so long is dead to the sidecar, which then goes to another replica.
@@ -104,7 +108,7 @@ async fn another_leads_within_twenty_seconds_and_never_two_at_once() -> anyhow::
             most = most.max(begun.elapsed());
         }
         ensure!(most <= SUMMED_UP, "what the other replica said was summed up after {most:?}");
-        println!("two replicas: `Enforced` at most {most:.1?} after the change");
+        tell(&format!("two replicas: `Enforced` at most {most:.1?} after the change"));
         // And all at the one that is to stop.
         relay.lead_to(ends(&leads));
         relay.cut();
@@ -126,7 +130,7 @@ async fn another_leads_within_twenty_seconds_and_never_two_at_once() -> anyhow::
         let failover = begun.elapsed();
         ensure!(failover <= FAILOVER, "the status went on after {failover:?}");
         installed.condition(USERS, "Enforced", ("True", "Enforced")).await?;
-        println!("R8: leader killed: a change in force after {in_force:.1?}, status after {failover:.1?}");
+        tell(&format!("R8: leader killed: a change in force after {in_force:.1?}, status after {failover:.1?}"));
 
         // Frozen: its connections stay open and nobody answers.
         replicas.push(installed.installation.start(&name, number, None)?);
@@ -145,7 +149,7 @@ async fn another_leads_within_twenty_seconds_and_never_two_at_once() -> anyhow::
         }
         installed.in_force_since(begun, SILENCE).await?;
         let in_force = begun.elapsed();
-        println!("R8: leader frozen: status after {failover:.1?}, a change in force after {in_force:.1?}");
+        tell(&format!("R8: leader frozen: status after {failover:.1?}, a change in force after {in_force:.1?}"));
         // It wakes up, and must not think that it still leads.
         frozen.process.signal("CONT")?;
         installed.apply_next().await?;
@@ -154,8 +158,57 @@ async fn another_leads_within_twenty_seconds_and_never_two_at_once() -> anyhow::
         let summary = load.end().await?;
         let (terms, writes) = one_writer(&installed.installation.requests()?)?;
         ensure!(terms >= 3, "only {terms} terms");
-        println!("R8: {writes} writes in {terms} terms, one writer in each; {summary:?}");
+        tell(&format!("R8: {writes} writes in {terms} terms, one writer in each; {summary:?}"));
         drop(frozen);
+        installed.end().await
+    })
+    .await
+}
+
+/// It lives, and cannot know whether another leads: from then on it writes nothing, and sidecars hear of changes from the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_cut_off_from_the_api_server_leads_no_longer() -> anyhow::Result<()> {
+    alone("cutoff", async |namespace| {
+        let mut installed = Installed::new(namespace).await?;
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut ways = BTreeMap::new();
+        let mut replicas = Vec::new();
+        for (number, name) in [(1, "op-1"), (2, "op-2")] {
+            let way = Relay::start(any, vec![API_SERVER.into()]).await?;
+            replicas.push(installed.installation.start(name, number, Some(&format!("https://{}", way.address)))?);
+            ways.insert(name, way);
+        }
+        let sidecars = Relay::start(SocketAddr::from(([0, 0, 0, 0], 8443)), ends(&replicas.iter().collect::<Vec<_>>()));
+        let sidecars = sidecars.await?;
+        installed.apply_next().await?;
+        installed.add_sidecars(2).await?;
+        installed.ready().await?;
+        installed.condition(USERS, "Enforced", ("True", "Enforced")).await?;
+        renewed(&installed).await?;
+        let first = leader(&installed).await?;
+        let way = ways.get(first.as_str()).context("nobody is called so")?;
+        way.lead_to(Vec::new());
+        way.cut();
+        let begun = Instant::now();
+        installed.apply_next().await?;
+        told(&installed, FAILOVER).await?;
+        let failover = begun.elapsed();
+        ensure!(failover <= FAILOVER, "the status went on after {failover:?}");
+        // Its streams tell what it knew: sidecars are led to the other one.
+        let other: Vec<&Replica> = replicas.iter().filter(|one| one.name != first).collect();
+        sidecars.lead_to(ends(&other));
+        sidecars.cut();
+        installed.in_force(PATIENCE).await?;
+        installed.condition(USERS, "Enforced", ("True", "Enforced")).await?;
+        way.lead_to(vec![API_SERVER.into()]);
+        installed.apply_next().await?;
+        told(&installed, PATIENCE).await?;
+        ensure!(leader(&installed).await? != first, "it leads again though another does");
+        let (terms, writes) = one_writer(&installed.installation.requests()?)?;
+        ensure!(terms >= 2, "only {terms} terms");
+        tell(&format!(
+            "R8: leader cut off: status after {failover:.1?}; {writes} writes in {terms} terms, one writer in each"
+        ));
         installed.end().await
     })
     .await

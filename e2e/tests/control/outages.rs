@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use e2e::cluster;
+use e2e::figures::tell;
 use e2e::limits::times;
 use e2e::load::Load;
 use e2e::namespace::alone;
@@ -73,7 +74,7 @@ async fn without_an_operator_everything_goes_on() -> anyhow::Result<()> {
         apply(&mut installed, &fetched, &held).await?;
         installed.condition(USERS, "Enforced", ("True", "Enforced")).await?;
         let summary = load.end().await?;
-        println!("operator away: rotated keys in force {took:.1?} after its start; {summary:?}");
+        tell(&format!("operator away: rotated keys in force {took:.1?} after its start; {summary:?}"));
         installed.end().await
     })
     .await
@@ -112,9 +113,9 @@ async fn without_an_api_server_everything_goes_on() -> anyhow::Result<()> {
         installed.condition(USERS, "Enforced", ("True", "Enforced")).await?;
         operator.process.alive()?;
         let summary = load.end().await?;
-        println!(
+        tell(&format!(
             "API server away: a change in force {took:.1?} after it was back, the operator not restarted; {summary:?}"
-        );
+        ));
         installed.end().await
     })
     .await

@@ -1,18 +1,27 @@
 //! Keys of providers that change: tokens are accepted anew, and `Enforced` does not move.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use e2e::figures::tell;
 use e2e::limits::PATIENCE;
 use e2e::load::rules;
 use e2e::namespace::{Namespace, alone};
 use e2e::provider::{API, Provider};
 use e2e::wait::eventually;
 use futures_util::{StreamExt, pin_mut};
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{WatchEvent, WatchParams};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::installed::{Installed, USERS, condition, spec};
+
+/// Between two fetches because of unknown keys, as the operator keeps it.
+const UNKNOWN_KEY: SignedDuration = SignedDuration::from_secs(10);
+/// R10: the new key of a provider that rotates without overlap is accepted after so long.
+const ROTATED: Duration = Duration::from_secs(5);
 
 /// A policy with one issuer whose keys are fetched, and one whose keys stand in a ConfigMap.
 fn issuers(generation: u64, fetched: &Provider, held: &Provider) -> Value {
@@ -73,6 +82,19 @@ pub(crate) async fn accepted(installed: &Installed<'_>, provider: &Provider) -> 
     Ok(())
 }
 
+/// Waits until the last fetch is so long ago.
+async fn fetched_before(installed: &Installed<'_>, time: SignedDuration) -> anyhow::Result<()> {
+    eventually(PATIENCE, "the last fetch is some seconds ago", async || {
+        let status = installed.status(USERS).await?;
+        let last = status.pointer("/issuers/0/lastFetch").and_then(Value::as_str).context("none yet")?;
+        let age = Timestamp::now().duration_since(last.parse()?);
+        // The status counts whole seconds.
+        ensure!(age > time + SignedDuration::from_secs(1), "{age}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotation_of_keys_is_picked_up_and_does_not_touch_enforced() -> anyhow::Result<()> {
     alone("rotation", async |namespace| {
@@ -85,13 +107,20 @@ async fn a_rotation_of_keys_is_picked_up_and_does_not_touch_enforced() -> anyhow
         let version = namespace.policies().get(USERS).await?.metadata.resource_version.context("no version")?;
         let watching = tokio::spawn(watch(namespace.clone(), version, Arc::clone(&seen)));
 
+        // Providers are asked because of unknown keys once in ten seconds at most: what is measured begins after that.
+        fetched_before(&installed, UNKNOWN_KEY).await?;
         let old = [fetched.token("alice")?, held.token("alice")?];
         fetched.rotate()?;
         held.rotate()?;
         publish(namespace, &fetched, &held).await?;
-        for provider in [&fetched, &held] {
-            accepted(&installed, provider).await?;
-        }
+        let begun = Instant::now();
+        accepted(&installed, &fetched).await?;
+        let took = begun.elapsed();
+        ensure!(took <= ROTATED, "new keys were accepted after {took:?}");
+        tell(&format!(
+            "R10: without overlap, the first token of the new key was accepted on 2 sidecars after {took:.1?}"
+        ));
+        accepted(&installed, &held).await?;
         // What is not told any more is not accepted any more: both were rotated without overlap.
         for (target, token) in installed.targets()?.iter().zip(&old) {
             let answer = target.get_as(token, "/me").await?;

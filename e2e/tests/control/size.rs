@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::ensure;
 use e2e::definition;
+use e2e::figures::tell;
 use e2e::namespace::within;
 use serde_json::{Value, json};
 
@@ -90,7 +91,7 @@ async fn the_largest_policies_are_taken_kept_and_compiled() -> anyhow::Result<()
             assert!(kept["spec"] == spec, "{name}: not kept as it was written");
             let begin = Instant::now();
             let (usable, found) = compiled(kept, &[]);
-            println!("{name}: {bytes} bytes, applied in {taken:.1?}, compiled in {:.1?}", begin.elapsed());
+            tell(&format!("{name}: {bytes} bytes, applied in {taken:.1?}, compiled in {:.1?}", begin.elapsed()));
             assert!(usable.is_some() && found.is_empty(), "{name}: {:?}", found.iter().take(3).collect::<Vec<_>>());
         }
         Ok(())
@@ -110,7 +111,7 @@ async fn what_is_too_large_is_refused() -> anyhow::Result<()> {
             let Err(error) = write(namespace, Way::Apply, &sent, false).await else {
                 anyhow::bail!("{name}: {bytes} bytes are accepted")
             };
-            println!("{name}: {bytes} bytes: {error}");
+            tell(&format!("{name}: {bytes} bytes: {error}"));
             let kube::Error::Api(status) = error else { anyhow::bail!("{name}: not by the API server: {error}") };
             let said = status.message.contains("too large") || status.code == 413;
             ensure!(said, "{name}: {} {}", status.code, status.message);

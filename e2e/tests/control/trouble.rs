@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use e2e::faulty::Faulty;
+use e2e::figures::tell;
 use e2e::limits::{PATIENCE, times};
 use e2e::load::Load;
 use e2e::namespace::{Namespace, alone};
@@ -19,6 +20,7 @@ use kube::api::ListParams;
 use tokio::time::{Instant, sleep};
 
 use crate::installed::{Installed, USERS};
+use crate::leader::API_SERVER;
 
 /// Connections to each sidecar.
 const CONNECTIONS: usize = 2;
@@ -26,8 +28,6 @@ const CONNECTIONS: usize = 2;
 const IN_STEP: Duration = Duration::from_secs(30);
 /// R7: how often connections are cut.
 const CUT: Duration = Duration::from_secs(5);
-/// Where the API server of the tests is.
-const API_SERVER: ([u8; 4], u16) = ([127, 0, 0, 1], 6443);
 
 /// A moment within a time, by chance: what is to be found is where it hurts.
 fn moment(within: Duration) -> Duration {
@@ -81,7 +81,9 @@ async fn an_operator_that_is_killed_at_any_moment_comes_back_in_step() -> anyhow
         let summary = load.end().await?;
         took.sort();
         let (median, most) = (took[took.len() / 2], took.last().context("no round")?);
-        println!("R5: killed {rounds} times: in step after {median:.1?} (median), {most:.1?} (most); {summary:?}");
+        tell(&format!(
+            "R5: killed {rounds} times: in step after {median:.1?} (median), {most:.1?} (most); {summary:?}"
+        ));
         assert_eq!(kept(namespace).await?, before, "objects were made anew");
         let status = installed.status(USERS).await?;
         assert_eq!(status["replicas"].as_array().map(Vec::len), Some(1), "{status:#}");
@@ -130,7 +132,11 @@ async fn watches_that_are_cut_again_and_again_end_in_the_same_state() -> anyhow:
         .await?;
         ensure!(relay.accepted() > cuts, "the operator does not use the relay");
         took.sort();
-        println!("R7: cut {cuts} times: {} changes in force after {:.0?} (most); {summary:?}", took.len(), took.last());
+        tell(&format!(
+            "R7: cut {cuts} times: {} changes in force after {:.0?} (most); {summary:?}",
+            took.len(),
+            took.last()
+        ));
         installed.end().await
     })
     .await
@@ -162,11 +168,11 @@ async fn an_api_server_that_answers_with_faults_ends_in_the_same_state() -> anyh
         let status = installed.status(USERS).await?;
         assert_eq!((&status["summary"]["pods"], status["replicas"].as_array().map(Vec::len)), (&"2/2".into(), Some(1)));
         took.sort();
-        println!(
+        tell(&format!(
             "R7: {faults} answers of 410, 429 and 500, {} events told again: {changes} changes in force after {:.0?} (most); {summary:?}",
             faulty.repeated(),
             took.last()
-        );
+        ));
         installed.end().await
     })
     .await

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, ensure};
+use e2e::figures::tell;
 use e2e::wait::eventually;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
@@ -86,7 +87,7 @@ async fn sampled(
             }
             samples.0 += 1;
         }
-        eprintln!("{policy}: {} samples, {} answers of pods while it was enforced", samples.0, samples.1);
+        tell(&format!("{policy}: {} samples, {} answers of pods while it was enforced", samples.0, samples.1));
         Ok(())
     };
     let change = async {

@@ -1,6 +1,7 @@
 //! An application that has callers gets its proxy, in the steps of docs/operations.md and under load.
 
 use anyhow::ensure;
+use e2e::figures::tell;
 use serde_json::{Value, json};
 
 use crate::caller::Caller;
@@ -19,7 +20,7 @@ async fn step(scene: &Scene<'_>, tls: &str) -> anyhow::Result<()> {
 async fn none_lost(caller: &Caller) -> anyhow::Result<()> {
     passed(caller, caller.counts().await?.number("ended") + LEAST).await?;
     let counts = caller.stop().await?;
-    eprintln!("migration: {}", counts.0);
+    tell(&format!("migration: {}", counts.0));
     counts.none_lost(2 * LEAST)
 }
 

@@ -3,6 +3,7 @@
 use anyhow::{Context, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use e2e::figures::tell;
 use e2e::limits::times;
 use e2e::wait::eventually;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
@@ -51,7 +52,7 @@ async fn under(
         passed(&caller, caller.counts().await?.number("ended") + LEAST).await?;
     }
     let counts = caller.stop().await?;
-    eprintln!("{}: {}", scene.namespace.name, counts.0);
+    tell(&format!("{}: {}", scene.namespace.name, counts.0));
     result?;
     counts.none_lost(requests)
 }

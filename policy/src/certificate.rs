@@ -101,12 +101,12 @@ impl ClientCa {
         both.filter(|(_, life)| valid(life)).map(|(anchor, _)| anchor.clone()).collect()
     }
 
-    /// The first moment after `now`, counted from 1970, at which its word may be another: a certificate of its own begins or
-    /// ends, or a revocation list runs out.
+    /// The first moment from the second of `now` on, counted from 1970, at which its word may be another: a certificate of its
+    /// own begins or ends, or a revocation list runs out. Verification counts in whole seconds, and takes what ends in this one.
     #[must_use]
     pub fn next_change(&self, now: Duration) -> Option<Duration> {
         let own = self.lives.iter().flat_map(|life| [life.begin, life.end]);
-        own.chain(self.revocation.ends()).filter(|moment| *moment > now).min()
+        own.chain(self.revocation.ends()).filter(|moment| moment.as_secs() >= now.as_secs()).min()
     }
 
     /// Its name in the policy.

@@ -328,7 +328,8 @@ fn an_authority_vouches_while_it_is_valid() {
     assert_eq!(verdict(std::slice::from_ref(&next.der), 2033), Err(CertificateFault::Untrusted), "not yet valid");
     assert_eq!(verdict(&both, 2036).as_deref(), Ok("cluster"), "by overlap");
     let ca = ClientCa::new("cluster", true, &both, &[]).unwrap();
-    let changes: Vec<_> = [2021, 2034, 2035, 2060].map(|now| ca.next_change(year(now))).into();
+    let second = Duration::from_secs(1);
+    let changes: Vec<_> = [2021, 2034, 2035, 2060].map(|now| ca.next_change(year(now) + second)).into();
     assert_eq!(changes, [Some(year(2034)), Some(year(2035)), Some(year(2060)), None]);
 }
 

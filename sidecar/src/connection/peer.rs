@@ -76,11 +76,12 @@ impl JudgedPeer {
     }
 }
 
-/// How long a judgement of a chain that ends with `end` holds.
+/// How long a judgement of a chain that ends with `end` holds. In the second of an end it does not hold at all: verification counts
+/// in whole seconds, and what it let pass half a second late would be believed for ever.
 fn until(cas: &ClientCas, end: Duration, now: Duration) -> Duration {
     let change = cas.next_change(now).unwrap_or(Duration::MAX);
     // What is over changes no more.
-    if end > now { end.min(change) } else { change }
+    if end.as_secs() >= now.as_secs() { end.min(change) } else { change }
 }
 
 #[cfg(test)]
@@ -108,6 +109,18 @@ mod tests {
         assert!(!peer.ends_soon(at(end - 61_000)) && peer.ends_soon(at(end - 60_000)));
         assert!(peer.by(&cas, at(end)).certificate.is_some() && !peer.lost_its_word());
         assert!(peer.by(&cas, at(end + 1)).certificate.is_none() && peer.lost_its_word());
+    }
+
+    /// What is judged late in the last second of a chain is judged again.
+    #[test]
+    fn nobody_is_believed_for_the_sake_of_half_a_second() {
+        let proven = Peer { certificate: Some(policy::peer::PeerCertificate::default()), ..Peer::default() };
+        let cas = Arc::new(ClientCas::default());
+        let end = 1_893_456_000_000;
+        let at = |millis| Clock::Fixed(Timestamp::from_millis(millis));
+        let late = at(end + 500).unix_time();
+        let peer = JudgedPeer::new(proven, Some(chain()), Arc::clone(&cas), late);
+        assert!(peer.by(&cas, at(end + 1_000)).certificate.is_none());
     }
 
     #[test]

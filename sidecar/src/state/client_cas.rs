@@ -66,7 +66,7 @@ impl ClientCas {
         &self.hints
     }
 
-    /// The first moment after `now`, counted from 1970, at which one of them may say otherwise than now.
+    /// The first moment from the second of `now` on, counted from 1970, at which one of them may say otherwise than now.
     #[must_use]
     pub fn next_change(&self, now: Duration) -> Option<Duration> {
         self.cas.iter().filter_map(|ca| ca.next_change(now)).min()

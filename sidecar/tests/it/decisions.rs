@@ -131,6 +131,8 @@ async fn only_certificates_that_verify_for_clients_are_let_in() {
         ("another CA of the same name", with(&other.client("web/web"))),
         ("a server's certificate", with(&proxy.ca.issue(uri(), Usage::Server))),
         ("a certificate without extended key usage", with(&proxy.ca.issue(uri(), Usage::None))),
+        ("one that has expired", with(&proxy.ca.client_between("web/web", 1, 1_000_000_000))),
+        ("one that begins later", with(&proxy.ca.client_between("web/web", 30_000_000_000, 31_000_000_000))),
     ] {
         for versions in [&[&rustls::version::TLS13][..], &[&rustls::version::TLS12]] {
             // In TLS 1.3 a client learns of the refusal with its first read.

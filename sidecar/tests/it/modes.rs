@@ -300,6 +300,26 @@ async fn a_connection_whose_certificate_a_new_list_revokes_ends_soon() {
     assert_eq!(app.seen().len(), 3);
 }
 
+#[tokio::test]
+async fn a_connection_ends_with_its_callers_certificate() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Mutual, app.address);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let client = Client::new(
+        proxy.running.address,
+        &proxy.ca.certificate,
+        Some(&proxy.ca.client_between("web/web", now - 60, now + 3)),
+    );
+    let end = tokio::time::Instant::now() + std::time::Duration::from_secs(3);
+    let mut idle = [client.connect(Some(b"http/1.1")).await.unwrap(), client.connect(Some(b"h2")).await.unwrap()];
+    for stream in &mut idle {
+        read_all(stream).await;
+    }
+    let late = tokio::time::Instant::now().saturating_duration_since(end);
+    assert!(late < SOON + MARGIN, "{late:?}");
+    assert!(!client.connects().await, "nor does it come again");
+}
+
 /// What decisions.md leaves a connection that has to go.
 const SOON: std::time::Duration = std::time::Duration::from_secs(5);
 /// For a machine that is busy with other tests.

@@ -69,7 +69,20 @@ impl Ca {
     }
 
     pub(crate) fn issue(&self, names: Vec<SanType>, usage: Usage) -> Identity {
+        self.issue_with(CertificateParams::default(), names, usage)
+    }
+
+    /// A client whose certificate begins and ends at these times, in seconds since 1970.
+    pub(crate) fn client_between(&self, account: &str, begin: u64, end: u64) -> Identity {
+        let (namespace, name) = account.split_once('/').unwrap();
+        let uri = format!("spiffe://cluster.local/ns/{namespace}/sa/{name}");
         let mut params = CertificateParams::default();
+        params.not_before = date_time_ymd(1970, 1, 1) + Duration::from_secs(begin);
+        params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(end);
+        self.issue_with(params, vec![SanType::URI(uri.try_into().unwrap())], Usage::Client)
+    }
+
+    fn issue_with(&self, mut params: CertificateParams, names: Vec<SanType>, usage: Usage) -> Identity {
         params.subject_alt_names = names;
         params.extended_key_usages = match usage {
             Usage::Client => vec![ExtendedKeyUsagePurpose::ClientAuth],

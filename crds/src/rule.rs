@@ -185,7 +185,8 @@ pub struct Caller {
     #[schemars(length(min = 1, max = 317))]
     pub service_account: Option<String>,
 
-    /// The DNS name, without regard to case; a wildcard in a certificate never matches.
+    /// The DNS name, without regard to case; a wildcard in a certificate never matches. Under the built-in authority a Service,
+    /// as `SERVICE.NAMESPACE.svc`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub dns: Option<String>,

@@ -198,7 +198,8 @@ pub(super) fn caller(tls: &Tls, caller: &crds::Caller, pointer: &str, sink: &mut
         );
     }
     let dns = caller.dns.as_ref().map(|name| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase());
-    if let Some(name) = dns.as_ref().filter(|name| name.contains('*') || !is_host_pattern(name)) {
+    let is_name = |name: &str| !name.contains('*') && is_host_pattern(name);
+    if let Some(name) = dns.as_ref().filter(|name| !is_name(name)) {
         sink.error(
             &format!("{pointer}/dns"),
             Code::BadFormat,
@@ -206,13 +207,15 @@ pub(super) fn caller(tls: &Tls, caller: &crds::Caller, pointer: &str, sink: &mut
             "write a host name in ASCII without port; wildcards never match, so list the names",
         );
     }
-    // Services of one name are in many namespaces, and the built-in CA vouches for all of them.
-    if let Some(name) = dns.as_ref().filter(|name| ca.built_in && !name.contains('.')) {
+    // The built-in CA vouches for Services alone. Those of one name are in many namespaces, and a Service `example` in a
+    // namespace `com` would be what looks like a host of somebody else.
+    let of_service = |name: &str| name.split('.').nth(2) == Some("svc");
+    if let Some(name) = dns.as_ref().filter(|name| ca.built_in && is_name(name) && !of_service(name)) {
         sink.error(
             &format!("{pointer}/dns"),
             Code::BadFormat,
-            format!("{} is a Service of any namespace", quoted(name)),
-            &format!("write the namespace too, `{name}.NAMESPACE.svc`, or name the service account"),
+            format!("{} does not name a Service whole, and the built-in CA knows no other names", quoted(name)),
+            "write `SERVICE.NAMESPACE.svc`, or name the service account, or the `ca` that vouches for this name",
         );
     }
     Some(Caller {

@@ -815,7 +815,11 @@ fn a_bare_name_of_a_service_is_no_caller() {
         faults.map(|one| one.path.clone()).collect::<Vec<_>>()
     };
     assert_eq!(with("- {dns: web}"), ["spec.rules[0].require.callers[0].dns"]);
+    for name in ["web.shop", "example.com", "api.example.com"] {
+        assert_eq!(with(&format!("- {{dns: {name}}}")), ["spec.rules[0].require.callers[0].dns"], "{name}");
+    }
     assert!(with("- {dns: web.shop.svc}").is_empty());
+    assert!(with("- {dns: web.shop.svc.cluster.local}").is_empty());
     assert!(with("- {ca: partner, dns: web}").is_empty());
 }
 

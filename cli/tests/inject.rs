@@ -156,10 +156,13 @@ impl Lookup for Api {
     }
 }
 
+/// What vouches for the operator; whether it could is not looked at here.
+const CA: &str = "-----BEGIN CERTIFICATE-----";
+
 /// The pod that the API server has after the webhook was asked.
 fn by_the_webhook(pod: &Value) -> Value {
-    let service =
-        Service::new(Api, "doorward".into(), Settings::for_operator_in("doorward"), compile::Settings::default());
+    let settings = Settings { ca_bundle: CA.to_owned(), ..Settings::for_operator_in("doorward") };
+    let service = Service::new(Api, "doorward".into(), settings, compile::Settings::default());
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {"uid": "1", "operation": "CREATE", "namespace": "default", "object": pod},
@@ -195,11 +198,18 @@ fn the_webhook_does_the_same() {
     let annotations =
         "{doorward.dev/inject: 'true', doorward.dev/client-certificate: 'true', doorward.dev/tls-secret: x}";
     let manifest = format!("kind: Pod\napiVersion: v1\n{}", pod(annotations));
-    let by_command = injected(&manifest).remove(0);
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.crt");
+    std::fs::write(&ca, CA).unwrap();
+    let with_ca = |manifest: &str| {
+        let output = run(&["-f", "-", "--ca", ca.to_str().unwrap()], manifest);
+        read(&String::from_utf8(output.stdout).unwrap()).remove(0)
+    };
+    let by_command = with_ca(&manifest);
     assert_eq!(by_command, by_the_webhook(&read(&manifest)[0]));
     // And what the command wrote passes the webhook unchanged.
     let written = serde_yaml::to_string(&by_command).unwrap();
-    assert_eq!(injected(&written), [by_command]);
+    assert_eq!(with_ca(&written), by_command);
 }
 
 #[test]

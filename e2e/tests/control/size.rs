@@ -65,7 +65,7 @@ fn spec(rules: Vec<Value>) -> Value {
 
 /// The bounds that are reached together without leaving what etcd takes.
 fn largest() -> [(&'static str, Value); 3] {
-    let short = |index: usize| json!({"path": format!("/r{index}/{{a}}"), "require": {"callers": (0..32).map(|one| json!({"dns": format!("workload-{one}.of-rule-{index}.partner.example")})).collect::<Vec<_>>()}});
+    let short = |index: usize| json!({"path": format!("/r{index}/{{a}}"), "require": {"callers": (0..32).map(|one| json!({"dns": format!("workload-{one}.of-rule-{index}.svc.cluster.local")})).collect::<Vec<_>>()}});
     [
         // 500 rules, every field of `require`, each list with some entries, and all issuers.
         ("every-field", spec((0..RULES).map(|index| rule(index, 8)).collect())),

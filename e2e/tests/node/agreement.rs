@@ -43,10 +43,10 @@ async fn seen(caller: &Caller, address: &str) -> anyhow::Result<u64> {
     Ok(answer["status"].as_u64().unwrap_or_default())
 }
 
-/// Whether an answer is what the policy gives: who is let in may come before the application listens, and who is not may find
-/// nobody any more.
+/// Whether an answer is what the policy gives: who is let in may come before the application listens, and where nobody listens, as
+/// in a pod that starts or ends, nobody is let in or refused.
 fn agrees(answer: u64, wanted: u64) -> bool {
-    answer == wanted || (wanted == 200 && answer == 502) || (wanted != 200 && answer == 0)
+    answer == wanted || answer == 0 || (wanted == 200 && answer == 502)
 }
 
 /// The addresses of the pods that the policies select now, those that are ending included.

@@ -5,6 +5,7 @@
 //! [`admission`] is asked, [`inject`] says what stands in it.
 
 pub mod admission;
+mod api_server;
 pub mod args;
 pub mod ca;
 pub mod cache;

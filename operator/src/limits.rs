@@ -197,6 +197,9 @@ pub const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 pub const STATUS_WRITES: usize = 16;
 /// What was written and is not seen again is written once more after so long.
 pub const STATUS_REPAIR: Duration = Duration::from_secs(10);
+/// What could not be written is tried again after so long, for as long as it fails: an API server in trouble is not asked in a
+/// loop, and one failed request makes no status late.
+pub const STATUS_RETRY: Duration = Duration::from_secs(2);
 /// After its start a replica says nothing of pods that have still to find it: streams come back within seconds, and a
 /// condition that falls for that long would alarm for nothing.
 pub const SETTLE: Duration = Duration::from_secs(10);

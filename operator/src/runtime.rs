@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, ensure};
-use kube::{Client, Config};
+use anyhow::Context as _;
+use kube::Client;
 use policy::wire::UnknownKey;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{interval, sleep};
+use tokio::time::interval;
 use tracing::{info, warn};
 
 use crate::admission::{KubeLookup, Service};
+use crate::api_server;
 use crate::args::Args;
 use crate::ca::{self, Authority, KubeStore, Webhooks, service_names};
 use crate::compiler::{Compiler, Options};
@@ -20,7 +21,7 @@ use crate::hub::{Hub, PodId};
 use crate::inject;
 use crate::keys::Fetcher;
 use crate::lease::{Group, Keeper};
-use crate::limits::{self, API_CONNECT, API_READ, API_WAIT, LEADER_LOOK, OLDEST_MINOR, WEBHOOK_CHECK};
+use crate::limits::{self, LEADER_LOOK, WEBHOOK_CHECK};
 use crate::metrics::Metrics;
 use crate::serve::{Health, KubeReviewer, Server, ServerParts, webhooks};
 use crate::status::{Writer, WriterParts};
@@ -35,9 +36,9 @@ const CA: &str = "doorward-ca";
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-    let client = client(&args.name).await?;
+    let client = api_server::client(&args.name).await?;
     tokio::select! {
-        checked = check_version(&client) => checked?,
+        checked = api_server::check_version(&client) => checked?,
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
     }
@@ -102,39 +103,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let _ = leases.await;
     tokio::join!(sidecars.stop(), webhooks.stop());
     probes.stop().await;
-    Ok(())
-}
-
-/// A client with explicit times; the replica's name in `User-Agent` tells in the API server's audit log who wrote.
-async fn client(name: &str) -> anyhow::Result<Client> {
-    let mut config = Config::infer().await.context("no API server: run in a cluster, or set KUBECONFIG")?;
-    config.connect_timeout = Some(API_CONNECT);
-    // A watch is silent for up to its own time.
-    config.read_timeout = Some(API_READ);
-    config.write_timeout = Some(API_CONNECT);
-    let agent = format!("doorward-operator/{name}");
-    let value = http::HeaderValue::from_str(&agent).context("the name of the replica is no header value")?;
-    config.headers.push((http::header::USER_AGENT, value));
-    Ok(Client::try_from(config)?)
-}
-
-/// Native sidecars are stable from 1.33.
-async fn check_version(client: &Client) -> anyhow::Result<()> {
-    let info = loop {
-        match client.apiserver_version().await {
-            Ok(info) => break info,
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "the API server does not answer yet");
-                sleep(API_WAIT).await;
-            }
-        }
-    };
-    let minor: u32 = info.minor.trim_end_matches(|letter: char| !letter.is_ascii_digit()).parse().unwrap_or(0);
-    ensure!(
-        info.major != "1" || minor >= OLDEST_MINOR,
-        "Kubernetes {} is too old: Doorward needs 1.{OLDEST_MINOR} or later, where native sidecars are stable",
-        info.git_version
-    );
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use super::{AllKeysSeen, of_leader, of_replica, settle};
 use crate::compiler::{Outcome, PolicyOutcome};
 use crate::hub::Hub;
 use crate::lease::Group;
-use crate::limits::{API_TIMEOUT, SETTLE, STATUS_INTERVAL, STATUS_REPAIR, STATUS_WRITES};
+use crate::limits::{API_TIMEOUT, SETTLE, STATUS_INTERVAL, STATUS_REPAIR, STATUS_RETRY, STATUS_WRITES};
 use crate::moment::at;
 use crate::objects::Key;
 
@@ -133,6 +133,7 @@ impl Writer {
                 .await
         };
         let now = Instant::now();
+        let mut failed = Vec::new();
         for (write, result) in done {
             match result {
                 Ok(true) => self.remember(write, now),
@@ -140,8 +141,13 @@ impl Writer {
                 Ok(false) => {}
                 // Made anew, or gone: the watch tells.
                 Err(Error::Api(status)) if status.code == 404 || status.code == 409 => {}
-                Err(error) => warn!(error = &error as &dyn std::error::Error, "cannot write a status"),
+                Err(error) => failed.push(error),
             }
+        }
+        // One line for all: they mostly fail for the same reason.
+        if let Some(error) = failed.first() {
+            warn!(error = error as &dyn std::error::Error, failed = failed.len(), "cannot write every status");
+            self.look = self.look.into_iter().chain([now + STATUS_RETRY]).min();
         }
     }
 
@@ -326,3 +332,6 @@ fn turned(now: &[Condition], before: &[Condition]) -> Vec<Condition> {
     };
     now.iter().filter(is_turn).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnch
 use std::borrow::Cow;
 use std::time::Duration;
 use webpki::aws_lc_rs as algorithms;
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::{EndEntityCert, KeyUsage, RevocationOptions, VerifiedPath};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The signature algorithms in certificates: no SHA-1, no RSA below 2,048 bits.
@@ -148,7 +148,7 @@ pub fn verify(
 ) -> Result<PeerCertificate, CertificateFault> {
     let certificate = EndEntityCert::try_from(end_entity).map_err(|_| CertificateFault::Malformed)?;
     let (_, parsed) = X509Certificate::from_der(end_entity).map_err(|_| CertificateFault::Malformed)?;
-    let ca = vouching(cas, &certificate, intermediates, now)?;
+    let ca = vouching(cas, &certificate, parsed.issuer().as_raw(), intermediates, now)?;
     // webpki takes an absent extension as any usage; a server's certificate without one must not call as a client.
     let for_clients = parsed.extended_key_usage().ok().flatten().is_some_and(|usage| usage.value.client_auth);
     if !for_clients {
@@ -157,32 +157,39 @@ pub fn verify(
     Ok(identity(&parsed, end_entity, ca, trust_domain))
 }
 
-/// The first CA that vouches for a certificate.
+/// The first CA that vouches for a certificate of an issuer.
 fn vouching<'a>(
     cas: &'a [ClientCa],
     certificate: &EndEntityCert,
+    issuer: &[u8],
     intermediates: &[CertificateDer],
     now: Duration,
 ) -> Result<&'a ClientCa, CertificateFault> {
     let mut fault = CertificateFault::Untrusted;
     for ca in cas {
-        let (lists, anchors) = (ca.revocation.borrowed(), ca.anchors_at(now));
-        let verified = certificate.verify_for_usage(
-            SIGNATURE_ALGORITHMS,
-            &anchors,
-            intermediates,
-            UnixTime::since_unix_epoch(now),
-            KeyUsage::client_auth(),
-            revocation::options(&lists),
-            None,
-        );
-        match verified {
-            Ok(_) => return Ok(ca),
-            Err(error) if revocation::is_about(&error) => fault = CertificateFault::Revoked,
-            Err(_) => {}
+        let anchors = ca.anchors_at(now);
+        let Ok(path) = chain(certificate, &anchors, intermediates, now, None) else { continue };
+        // From here on this path alone: what else the caller sent is not to change what a list says.
+        let (anchor, used) = ([path.anchor().clone()], path.intermediate_certificates());
+        let used: Vec<CertificateDer> = used.map(|certificate| certificate.der()).collect();
+        let under = |lists: RevocationOptions| chain(certificate, &anchor, &used, now, Some(lists)).map(drop);
+        match ca.revocation.check(issuer, under) {
+            Ok(()) => return Ok(ca),
+            Err(revoked) => fault = revoked,
         }
     }
     Err(fault)
+}
+
+fn chain<'p>(
+    certificate: &'p EndEntityCert,
+    anchors: &'p [TrustAnchor],
+    intermediates: &'p [CertificateDer],
+    now: Duration,
+    lists: Option<RevocationOptions>,
+) -> Result<VerifiedPath<'p>, webpki::Error> {
+    let (now, usage) = (UnixTime::since_unix_epoch(now), KeyUsage::client_auth());
+    certificate.verify_for_usage(SIGNATURE_ALGORITHMS, anchors, intermediates, now, usage, lists, None)
 }
 
 /// When the first certificate of a chain ends, counted from 1970; none where one cannot be read.

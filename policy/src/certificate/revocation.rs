@@ -1,10 +1,10 @@
 //! Certificate revocation lists (RFC 5280, section 5): of the leaf, in date, and of its own issuer.
 
-use super::Life;
+use super::{CertificateFault, Life};
 use std::time::Duration;
 use webpki::{
-    BorrowedCertRevocationList, CertRevocationList, Error, ExpirationPolicy, OwnedCertRevocationList,
-    RevocationCheckDepth, RevocationOptions, RevocationOptionsBuilder, UnknownStatusPolicy,
+    CertRevocationList, Error, ExpirationPolicy, OwnedCertRevocationList, RevocationCheckDepth, RevocationOptions,
+    RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
@@ -20,7 +20,7 @@ pub struct CrlFault;
 /// # Errors
 /// Where they are none.
 pub fn check_crl(der: &[u8]) -> Result<(), CrlFault> {
-    BorrowedCertRevocationList::from_der(der).map(drop).map_err(|_| CrlFault)
+    List::parse(der).map(drop)
 }
 
 /// The issuer of a revocation list, DER, and how long it is in date (`thisUpdate`, `nextUpdate`); none where it cannot be read or does
@@ -33,19 +33,32 @@ pub fn crl_of(der: &[u8]) -> Option<(Vec<u8>, Life)> {
     Some((list.issuer().as_raw().to_vec(), life))
 }
 
+/// A list and the distinguished name of its issuer, DER.
+#[derive(Debug)]
+struct List {
+    issuer: Vec<u8>,
+    list: CertRevocationList<'static>,
+}
+
+impl List {
+    fn parse(der: &[u8]) -> Result<Self, CrlFault> {
+        let (_, parsed) = CertificateRevocationList::from_der(der).map_err(|_| CrlFault)?;
+        let list = OwnedCertRevocationList::from_der(der).map_err(|_| CrlFault)?;
+        Ok(Self { issuer: parsed.issuer().as_raw().to_vec(), list: list.into() })
+    }
+}
+
 /// The lists of one CA.
 #[derive(Debug)]
 pub(super) struct RevocationLists {
-    lists: Vec<CertRevocationList<'static>>,
+    lists: Vec<List>,
     ends: Vec<Duration>,
 }
 
 impl RevocationLists {
     pub(super) fn new(lists: &[Vec<u8>]) -> Result<Self, CrlFault> {
-        let parse =
-            |der: &Vec<u8>| OwnedCertRevocationList::from_der(der).map(CertRevocationList::from).map_err(|_| CrlFault);
         let ends = lists.iter().filter_map(|der| crl_of(der)).map(|(_, life)| life.end).collect();
-        Ok(Self { lists: lists.iter().map(parse).collect::<Result<_, _>>()?, ends })
+        Ok(Self { lists: lists.iter().map(|der| List::parse(der)).collect::<Result<_, _>>()?, ends })
     }
 
     /// When each of them runs out, counted from 1970.
@@ -53,13 +66,32 @@ impl RevocationLists {
         self.ends.iter().copied()
     }
 
-    pub(super) fn borrowed(&self) -> Vec<&CertRevocationList<'static>> {
-        self.lists.iter().collect()
+    /// Looks whether a chain holds under the lists of the leaf's issuer, where there are lists at all. `verify` verifies it under
+    /// one: webpki itself looks at the first of a name and at no other, and one name may have several lists, an old one and a
+    /// new one, or of the old key and of the new one.
+    ///
+    /// # Errors
+    /// Where one of them names the leaf, or none covers it.
+    pub(super) fn check(
+        &self,
+        issuer: &[u8],
+        verify: impl Fn(RevocationOptions) -> Result<(), Error>,
+    ) -> Result<(), CertificateFault> {
+        let mut covered = self.lists.is_empty();
+        for list in self.lists.iter().filter(|list| list.issuer == issuer) {
+            let Some(verified) = strict(&[&list.list]).map(&verify) else { continue };
+            match verified {
+                Ok(()) => covered = true,
+                Err(error) if says_nothing(&error) => {}
+                Err(_) => return Err(CertificateFault::Revoked),
+            }
+        }
+        if covered { Ok(()) } else { Err(CertificateFault::Revoked) }
     }
 }
 
 /// How strictly lists are taken; none where there are none.
-pub(super) fn options<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptions<'a>> {
+fn strict<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptions<'a>> {
     let builder = RevocationOptionsBuilder::new(lists).ok()?;
     let strict = builder
         .with_depth(RevocationCheckDepth::EndEntity)
@@ -68,13 +100,13 @@ pub(super) fn options<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<Rev
     Some(strict.build())
 }
 
-/// Whether a chain failed for its lists alone.
-pub(super) fn is_about(error: &Error) -> bool {
+/// Whether a list is not about the leaf: of another key or for other certificates, or out of date.
+fn says_nothing(error: &Error) -> bool {
     matches!(
         error,
-        Error::CertRevoked
-            | Error::UnknownRevocationStatus
+        Error::UnknownRevocationStatus
             | Error::CrlExpired { .. }
             | Error::InvalidCrlSignatureForPublicKey
+            | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_)
     )
 }

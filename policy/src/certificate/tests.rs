@@ -361,6 +361,23 @@ fn revocation_lists_cover_the_leaf_and_must_be_in_date() {
         assert_eq!(verdict(&lists), Err(CertificateFault::Revoked), "{what}");
     }
     assert_eq!(verdict(&[list(&other, &[], 2040), good]).as_deref(), Ok("cluster"), "one file, several lists");
+    // Of one name: an old list and a new one, and one of the key before.
+    let [old, names_it, ended] = [(8, 2040), (7, 2040), (8, 2027)].map(|(serial, until)| list(&root, &[serial], until));
+    let mut same_name = authority("root");
+    same_name.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let stranger = list(&Made::by(same_name, None), &[7], 2040);
+    for (lists, expected) in [
+        ([&old, &names_it], Err(CertificateFault::Revoked)),
+        ([&names_it, &old], Err(CertificateFault::Revoked)),
+        ([&ended, &names_it], Err(CertificateFault::Revoked)),
+        ([&stranger, &names_it], Err(CertificateFault::Revoked)),
+        ([&stranger, &ended], Err(CertificateFault::Revoked)),
+        ([&ended, &old], Ok("cluster")),
+        ([&stranger, &old], Ok("cluster")),
+        ([&old, &stranger], Ok("cluster")),
+    ] {
+        assert_eq!(verdict(&lists.map(Clone::clone)).as_deref(), expected.as_ref().copied());
+    }
     assert!(ClientCa::new("x", false, &[], &[vec![0x30]]).is_err());
     assert!(check_crl(&[0x30]).is_err() && check_crl(&list(&root, &[], 2040)).is_ok());
 }

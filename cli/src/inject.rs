@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use compile::DEFAULT_NAMESPACE;
 use compile::source::{self, Document};
+use operator::args::SidecarArgs;
 use operator::inject::{self, NamespaceFacts, Settings};
 use serde_json::Value;
 
@@ -39,6 +40,8 @@ pub struct Args {
     /// The image of the container that sets up the redirect
     #[arg(long, value_name = "IMAGE")]
     capture_image: Option<String>,
+    #[command(flatten)]
+    sidecar: SidecarArgs,
 }
 
 /// Runs the command. Nothing is written where anything is refused.
@@ -102,6 +105,7 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         ca_bundle: args.ca.as_deref().map(load::read).transpose()?.unwrap_or(defaults.ca_bundle),
         sidecar_image: args.image.clone().unwrap_or(defaults.sidecar_image),
         capture_image: args.capture_image.clone().unwrap_or(defaults.capture_image),
+        resources: args.sidecar.resources()?,
         ..defaults
     })
 }

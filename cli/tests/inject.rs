@@ -14,8 +14,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use clap::Parser;
 use compile::source;
 use operator::admission::{Lookup, PODS_PATH, Service, Unavailable};
+use operator::args::Args;
 use operator::inject::Settings;
 use serde_json::{Value, json};
 
@@ -160,8 +162,9 @@ impl Lookup for Api {
 const CA: &str = "-----BEGIN CERTIFICATE-----";
 
 /// The pod that the API server has after the webhook was asked.
-fn by_the_webhook(pod: &Value) -> Value {
-    let settings = Settings { ca_bundle: CA.to_owned(), ..Settings::for_operator_in("doorward") };
+fn by_the_webhook(pod: &Value, arguments: &[&str]) -> Value {
+    let arguments = Args::parse_from([&["doorward-operator"], arguments].concat());
+    let settings = Settings { ca_bundle: CA.to_owned(), ..arguments.injection().unwrap() };
     let service = Service::new(Api, "doorward".into(), settings, compile::Settings::default());
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
@@ -201,15 +204,23 @@ fn the_webhook_does_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.crt");
     std::fs::write(&ca, CA).unwrap();
-    let with_ca = |manifest: &str| {
-        let output = run(&["-f", "-", "--ca", ca.to_str().unwrap()], manifest);
+    let with_ca = |manifest: &str, more: &[&str]| {
+        let output = run(&[&["-f", "-", "--ca", ca.to_str().unwrap()], more].concat(), manifest);
         read(&String::from_utf8(output.stdout).unwrap()).remove(0)
     };
-    let by_command = with_ca(&manifest);
-    assert_eq!(by_command, by_the_webhook(&read(&manifest)[0]));
+    let by_command = with_ca(&manifest, &[]);
+    assert_eq!(by_command, by_the_webhook(&read(&manifest)[0], &[]));
+    // As an operator with other values would, which has the same flags.
+    let resources =
+        ["--sidecar-cpu=10m", "--sidecar-cpu-limit=1", "--sidecar-memory=1Gi", "--sidecar-memory-limit=2Gi"];
+    let with_values = with_ca(&manifest, &resources);
+    assert_ne!(with_values, by_command);
+    assert_eq!(with_values, by_the_webhook(&read(&manifest)[0], &resources));
+    let refused = run(&["-f", "-", "--sidecar-memory=1Gi"], &manifest);
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("raise the limit"));
     // And what the command wrote passes the webhook unchanged.
     let written = serde_yaml::to_string(&by_command).unwrap();
-    assert_eq!(with_ca(&written), by_command);
+    assert_eq!(with_ca(&written, &[]), by_command);
 }
 
 #[test]

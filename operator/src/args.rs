@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 
-use crate::inject;
+use crate::inject::{self, Resources, resources};
 
 /// Watches policies and pods, compiles, and tells every sidecar what is in force.
 ///
@@ -59,24 +59,48 @@ pub struct Args {
     /// The image that sets up the redirect
     #[arg(long, value_name = "IMAGE", default_value = concat!("docker.io/doorward/capture:", env!("CARGO_PKG_VERSION")))]
     pub capture_image: String,
-    /// The processor time that a sidecar asks for
-    #[arg(long, value_name = "QUANTITY", default_value_t = inject::Resources::default().cpu)]
-    pub sidecar_cpu: String,
-    /// The memory that a sidecar asks for
-    #[arg(long, value_name = "QUANTITY", default_value_t = inject::Resources::default().memory)]
-    pub sidecar_memory: String,
-    /// The most processor time of each container that is put into pods [default: as much as there is]
-    #[arg(long, value_name = "QUANTITY")]
-    pub sidecar_cpu_limit: Option<String>,
-    /// The most memory of a sidecar
-    #[arg(long, value_name = "QUANTITY", default_value_t = inject::Resources::default().memory_limit)]
-    pub sidecar_memory_limit: String,
+    /// What a sidecar may use of the node.
+    #[command(flatten)]
+    pub sidecar: SidecarArgs,
     /// How much is logged: error, warn, info, debug, or directives for single parts
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
     /// How it is logged
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
+}
+
+/// What a sidecar may use of the node.
+#[derive(Clone, Debug, clap::Args)]
+pub struct SidecarArgs {
+    /// The processor time that a sidecar asks for
+    #[arg(long, value_name = "QUANTITY", default_value_t = Resources::default().cpu, value_parser = resources::cpu)]
+    pub sidecar_cpu: String,
+    /// The memory that a sidecar asks for
+    #[arg(long, value_name = "QUANTITY", default_value_t = Resources::default().memory, value_parser = resources::memory)]
+    pub sidecar_memory: String,
+    /// The most processor time of each container that is put into pods [default: as much as there is]
+    #[arg(long, value_name = "QUANTITY", value_parser = resources::cpu)]
+    pub sidecar_cpu_limit: Option<String>,
+    /// The most memory of a sidecar
+    #[arg(long, value_name = "QUANTITY", default_value_t = Resources::default().memory_limit, value_parser = resources::memory)]
+    pub sidecar_memory_limit: String,
+}
+
+impl SidecarArgs {
+    /// What they say.
+    ///
+    /// # Errors
+    /// Where more is asked for than may be used.
+    pub fn resources(&self) -> anyhow::Result<Resources> {
+        let resources = Resources {
+            cpu: self.sidecar_cpu.clone(),
+            memory: self.sidecar_memory.clone(),
+            cpu_limit: self.sidecar_cpu_limit.clone(),
+            memory_limit: self.sidecar_memory_limit.clone(),
+        };
+        resources.checked().map_err(anyhow::Error::msg)
+    }
 }
 
 /// How is logged.
@@ -99,20 +123,17 @@ impl Args {
 
 impl Args {
     /// What is put into pods, all but the CA bundle.
-    #[must_use]
-    pub fn injection(&self) -> inject::Settings {
-        inject::Settings {
+    ///
+    /// # Errors
+    /// Where no pod could be made with it.
+    pub fn injection(&self) -> anyhow::Result<inject::Settings> {
+        Ok(inject::Settings {
             sidecar_image: self.sidecar_image.clone(),
             capture_image: self.capture_image.clone(),
             operator_url: self.url(),
-            resources: inject::Resources {
-                cpu: self.sidecar_cpu.clone(),
-                memory: self.sidecar_memory.clone(),
-                cpu_limit: self.sidecar_cpu_limit.clone(),
-                memory_limit: self.sidecar_memory_limit.clone(),
-            },
+            resources: self.sidecar.resources()?,
             ..inject::Settings::for_operator_in(&self.namespace)
-        }
+        })
     }
 }
 

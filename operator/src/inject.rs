@@ -16,6 +16,7 @@ mod previous;
 mod probes;
 mod quantity;
 mod refusal;
+pub mod resources;
 mod settings;
 mod sidecar;
 mod unfit;
@@ -29,7 +30,8 @@ pub use annotations::{INJECTION_LABEL, PREFIX};
 pub use capture::Capture;
 pub use names::SIDECAR;
 pub use refusal::{Code, Refusal};
-pub use settings::{Resources, SIDECAR_USER, Settings};
+pub use resources::Resources;
+pub use settings::{SIDECAR_USER, Settings};
 
 use annotations::Asked;
 use previous::Previous;
@@ -74,6 +76,7 @@ pub fn inject(pod: &Value, namespace: &NamespaceFacts, settings: &Settings) -> R
     sink.check()?;
     let previous = Previous::read(pod, &asked, &mut sink);
     unfit::refuse(pod, &asked, &mut sink);
+    volumes::refuse_mounts(pod, &mut sink);
     unfit::warn(pod, &asked, namespace, settings, &mut sink);
     let mut changed = pod.clone();
     change(&mut changed, &asked, &previous, settings, &mut sink);

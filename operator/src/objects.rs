@@ -1,6 +1,6 @@
 //! What the operator remembers of objects: pruned on receipt, so that ten thousand pods fit into little memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -229,17 +229,16 @@ impl Pod {
         text.trim().parse().ok().or_else(|| self.port_named(text.trim()))
     }
 
-    /// The one port that a policy without `port` means: the only one that is protected, else the only one declared.
+    /// The one port that a policy without `port` means: the only one before which the sidecar stands, and where there is none
+    /// (yet), the only one that the annotation names or, without it, a container declares.
     #[must_use]
     pub fn only_port(&self) -> Option<u16> {
-        match &self.protected {
-            Some(list) if list.contains(',') => None,
-            Some(one) => self.number(one),
-            None => match &self.ports[..] {
-                [one] => Some(one.number),
-                _ => None,
-            },
-        }
+        let numbers: BTreeSet<u16> = match (&self.proxied, &self.protected) {
+            (Some(ports), _) => ports.iter().copied().collect(),
+            (None, Some(list)) => list.split(',').map(|one| self.number(one)).collect::<Option<_>>()?,
+            (None, None) => self.ports.iter().map(|port| port.number).collect(),
+        };
+        numbers.first().copied().filter(|_| numbers.len() == 1)
     }
 }
 

@@ -32,8 +32,9 @@ const CA: &str = "doorward-ca";
 /// Runs until it is told to stop.
 ///
 /// # Errors
-/// Where the API server cannot be reached or is too old, or an address cannot be bound.
+/// Where no sidecar could run as the arguments say, the API server is too old, or an address cannot be bound.
 pub async fn run(args: Args) -> anyhow::Result<()> {
+    let injection = args.injection()?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     let client = api_server::client(&args.name).await?;
@@ -60,10 +61,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let admission = Arc::new(Service::new(
         KubeLookup::new(&client),
         args.namespace.clone(),
-        args.injection(),
+        injection.clone(),
         options.compile.clone(),
     ));
-    tokio::spawn(keep_injection(Arc::clone(&admission), args.injection(), authority.bundles()));
+    tokio::spawn(keep_injection(Arc::clone(&admission), injection, authority.bundles()));
     let compiler = Compiler::new(options);
     let (engine, told) = Engine::new(&client, compiler, Arc::clone(&hub), Fetcher::new(Arc::clone(&keys)));
     let engine = tokio::spawn(engine.run());

@@ -37,7 +37,8 @@ impl Cors {
 
     /// The answer to a preflight of an allowed origin; none where the request is no such thing.
     pub(crate) fn preflight(&self, request: &CanonicalRequest, headers: &HeaderMap) -> Option<HeaderMap> {
-        if *request.method() != Method::OPTIONS || !headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+        let mut methods = headers.get_all(ACCESS_CONTROL_REQUEST_METHOD).iter();
+        if *request.method() != Method::OPTIONS || methods.next().is_none() || methods.next().is_some() {
             return None;
         }
         let origin = self.allowed(headers)?;

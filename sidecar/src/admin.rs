@@ -6,9 +6,10 @@ mod debug;
 use crate::captured::CapturedPorts;
 use crate::denials::Denials;
 use crate::drain::Drain;
-use crate::limits::{ACCEPT_PAUSE, ADMIN_BUFFER, ADMIN_CONNECTIONS, ADMIN_TIMEOUT};
+use crate::limits::{ACCEPT_PAUSE, ADMIN_BUFFER, ADMIN_CONNECTIONS, ADMIN_CONNECTIONS_PER_ADDRESS, ADMIN_TIMEOUT};
 use crate::metrics::{self, Metrics};
 use crate::probe::Probes;
+use crate::seats::Seats;
 use crate::sockets::Sockets;
 use crate::state::{State, in_full};
 use crate::tls::CurrentCertificate;
@@ -19,12 +20,12 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use policy::wire::{PROBE_PATH, Probe};
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 /// What is told about.
@@ -80,52 +81,59 @@ enum Desk {
 /// Answers for ever on the admin port, and on the debug port where there is one.
 pub(crate) async fn serve(admin: std::net::TcpListener, debug: Option<std::net::TcpListener>, site: Site) {
     let patience = ADMIN_TIMEOUT + Probes::longest(&site.probes);
-    let slots = ADMIN_CONNECTIONS + 2 * site.probes.len();
+    let probing = 2 * site.probes.len();
+    let seats = Seats::new(ADMIN_CONNECTIONS + probing, ADMIN_CONNECTIONS_PER_ADDRESS + probing);
     let probes = Rc::new(Probes::new(site.probes.clone()));
     let site = Rc::new(site);
     let talk = |desk| {
         let (site, probes) = (Rc::clone(&site), Rc::clone(&probes));
-        move |stream| {
+        move |stream, has_asked| {
             let (site, probes) = (Rc::clone(&site), Rc::clone(&probes));
             async move {
                 // A prober that is too slow has its answer: none.
-                let _ = timeout(patience, talk(stream, desk, site, probes)).await;
+                let _ = timeout(patience, talk(stream, has_asked, desk, site, probes)).await;
             }
         }
     };
     let debugging = async {
         match debug {
-            Some(debug) => accept(debug, ADMIN_CONNECTIONS, talk(Desk::Debug)).await,
+            // All who come here have the same address.
+            Some(debug) => accept(debug, Seats::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS), talk(Desk::Debug)).await,
             None => std::future::pending().await,
         }
     };
-    tokio::join!(accept(admin, slots, talk(Desk::Admin)), debugging);
+    tokio::join!(accept(admin, seats, talk(Desk::Admin)), debugging);
 }
 
 async fn accept<F: Future<Output = ()> + 'static>(
     listener: std::net::TcpListener,
-    slots: usize,
-    talk: impl Fn(TcpStream) -> F,
+    seats: Seats,
+    talk: impl Fn(TcpStream, Rc<Cell<bool>>) -> F,
 ) {
     // Only a process without descriptors cannot wait for a socket, and then nothing else works either.
     let Ok(listener) = TcpListener::from_std(listener) else { return };
-    let slots = Arc::new(Semaphore::new(slots));
-    while let Ok(permit) = Arc::clone(&slots).acquire_owned().await {
+    let seats = Rc::new(seats);
+    loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let talking = talk(stream);
-                tokio::task::spawn_local(async move {
+            Ok((stream, address)) => {
+                // Whoever finds no seat is closed without a word.
+                let Some(seat) = seats.take(address.ip()) else { continue };
+                let talking = talk(stream, seat.has_asked());
+                let number = seat.number();
+                let task = tokio::task::spawn_local(async move {
                     talking.await;
-                    drop(permit);
+                    drop(seat);
                 });
+                seats.serves(number, task.abort_handle());
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
 }
 
-async fn talk(stream: TcpStream, desk: Desk, site: Rc<Site>, probes: Rc<Probes>) {
+async fn talk(stream: TcpStream, has_asked: Rc<Cell<bool>>, desk: Desk, site: Rc<Site>, probes: Rc<Probes>) {
     let service = service_fn(move |request: Request<Incoming>| {
+        has_asked.set(true);
         let (site, probes) = (Rc::clone(&site), Rc::clone(&probes));
         // Nothing of a request counts but its method and path, and nothing of it goes on.
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());

@@ -276,6 +276,7 @@ async fn serve_h1(worker: Rc<Worker>, connection: Rc<Connection>, io: Io) {
         .timer(TokioTimer::new())
         .header_read_timeout(idle)
         .max_buf_size(limits::H1_BUFFER)
+        .max_header_size(limits::H1_HEAD)
         .half_close(false)
         .keep_alive(true);
     // How a connection ended tells nothing that the requests on it did not: they were answered, or nobody is there.

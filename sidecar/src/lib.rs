@@ -27,6 +27,7 @@ mod places;
 mod probe;
 mod proxy;
 mod request_id;
+mod seats;
 mod sockets;
 mod tokens;
 mod unknown_key;

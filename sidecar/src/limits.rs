@@ -86,6 +86,9 @@ pub const MAX_HEADERS: usize = 48 * 1024;
 /// The buffer of an HTTP/1 connection in each direction: an answer of 64 KiB with its head in one piece (with 64 KiB here such
 /// answers cost a fifth more), and well above [`MAX_HEADERS`]; hyper grows to it only where a connection uses it.
 pub const H1_BUFFER: usize = 128 * 1024;
+/// Bytes of a head, finished or not, that the HTTP/1 parser holds: [`MAX_HEADERS`] with the request line and what stands between
+/// fields. Without it a head that never ends would take all of [`H1_BUFFER`].
+pub const H1_HEAD: usize = 56 * 1024;
 /// Fields of an HTTP/1 head. This is hyper's own bound: setting any value, even this one, makes it allocate for every
 /// request, so it is written here and not set. A head with more gets a bare 431 from the parser.
 pub const H1_FIELDS: usize = 100;
@@ -258,8 +261,11 @@ pub const VOLUME_FILE: u64 = wire::MAX_SNAPSHOT_BYTES as u64 + 64;
 
 /// How often the snapshot file is looked at: half of what a change may take to be in force leaves room for slow disks.
 pub const FILE_CHECK: Duration = Duration::from_millis(100);
-/// Connections to the admin port at once: the kubelet and a scraper use a handful.
+/// Connections to the admin port at once, beside two for each probe of the application: the kubelet and a scraper use a handful.
+/// Beyond, whoever was silent longest goes, so that nobody keeps the kubelet out.
 pub const ADMIN_CONNECTIONS: usize = 32;
+/// Of these, from one address.
+pub const ADMIN_CONNECTIONS_PER_ADDRESS: usize = 8;
 /// Bytes of a request head on the admin port (hyper allows no less).
 pub const ADMIN_BUFFER: usize = 8192;
 /// For a whole connection to the admin port, beside the time of the longest probe.
@@ -275,7 +281,8 @@ pub const PROBE_BUFFER: usize = 8192;
 pub const PROBE_ANSWER: usize = 1024;
 
 const _: () = {
-    assert!(MAX_HEADERS < H1_BUFFER, "our 431 comes before the parser's");
+    assert!(MAX_HEADERS < H1_HEAD, "our 431 comes before the parser's");
+    assert!(H1_HEAD < H1_BUFFER, "the parser's bound is reached");
     assert!(MAX_HEADERS < H2_HEADERS as usize, "our 431 comes before the parser's");
     assert!(MAX_HEADERS >= 32 * 1024, "the default of limits.headers is allowed");
     assert!(H2_STREAM_WINDOW <= H2_CONNECTION_WINDOW, "one stream never needs more than its connection may");

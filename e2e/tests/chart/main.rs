@@ -34,7 +34,7 @@ const VALUES: [&[&str]; 4] = [
         "--set-json",
         r#"tolerations=[{"key":"a","operator":"Exists"}]"#,
         "--set",
-        "nodeSelector.a=b,podLabels.team=x,podAnnotations.note=y,networkPolicy.egressPorts={443},resources.requests.cpu=10m",
+        "nodeSelector.a=b,podLabels.team=x,podAnnotations.note=y,networkPolicy.egressPorts={443},networkPolicy.apiServers={10.0.0.0/24,fd00::/64},resources.requests.cpu=1",
     ],
 ];
 
@@ -73,7 +73,7 @@ async fn webhooks_are_those_of_the_code() -> anyhow::Result<()> {
 async fn every_value_reaches_the_operator() -> anyhow::Result<()> {
     let plain = arguments(&render(VALUES[0]).await?);
     // As the code has them by itself: `doorward inject` gives what the webhook gives.
-    assert_eq!(plain.injection(), arguments_of(&[]).injection());
+    assert_eq!(plain.injection()?, arguments_of(&[]).injection()?);
     assert_eq!(format!("{plain:?}"), format!("{:?}", arguments_of(&[])));
 
     let set = arguments(&render(VALUES[2]).await?);
@@ -81,7 +81,7 @@ async fn every_value_reaches_the_operator() -> anyhow::Result<()> {
     assert_eq!(set.issuer_networks, ["10.0.0.0/8".parse()?, "fd00::/8".parse()?]);
     assert_eq!(set.keys_max_stale.map(|time| time.as_secs()), Some(86_400));
     assert_eq!((set.ca_secret.as_deref(), set.log_level.as_str()), (Some("own-ca"), "debug"));
-    let resources = set.injection().resources;
+    let resources = set.injection()?.resources;
     assert_eq!((resources.cpu.as_str(), resources.memory_limit.as_str()), ("1m", "1Gi"));
 
     let images = render(VALUES[3]).await?;
@@ -104,7 +104,9 @@ async fn wrong_values_are_refused() -> anyhow::Result<()> {
         ("images.sidecar.tags=1", "tags"),
         ("images.sidecar.repository=UPPER", "repository"),
         ("sidecar.resources.limits.memory=lots", "memory"),
+        ("sidecar.resources.limits.memory=128m", "memory"),
         ("sidecar.resources.limits.cpu=lots", "cpu"),
+        ("networkPolicy.apiServers={10.0.0.1}", "apiServers"),
         ("trustDomain=https://x", "trustDomain"),
         ("networkPolicy.enabled=perhaps", "enabled"),
     ] {

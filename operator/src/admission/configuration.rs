@@ -12,20 +12,24 @@ pub const SERVICE: &str = "doorward-operator";
 /// The port of the Service for webhooks.
 pub const PORT: u16 = 9443;
 
+/// The namespace of Kubernetes itself.
+const SYSTEM: &str = "kube-system";
+
 /// For how long the API server waits, in seconds: an answer takes milliseconds, and with two replicas a lost one is asked
 /// for anew within that.
 const TIMEOUT_SECONDS: u32 = 5;
 
 /// Asks for pods. Selectors know neither annotations nor prefixes, so the first entry goes by conditions: every pod that
 /// has anything of ours is looked at, a slip of the pen among them, and no other pod is touched. Both fail closed, and leave
-/// out the operator's own namespace, whose pods must start when nobody answers.
+/// out the operator's own namespace, whose pods must start when nobody answers. A label on `kube-system` does nothing for the
+/// same reason: nodes, and with them the operator, start by pods of its.
 pub fn mutating(namespace: &str) -> Value {
     let has = |field: &str| {
         format!("has(object.metadata.{field}) && object.metadata.{field}.exists(name, name.startsWith('{PREFIX}'))")
     };
     let asks = format!("{} || {}", has("annotations"), has("labels"));
-    let entry = |name: &str, labels: Value, condition: &str, expression: String| {
-        let mut selector = json!({"matchExpressions": [not_own(namespace)]});
+    let entry = |name: &str, left_out: &[&str], labels: Value, condition: &str, expression: String| {
+        let mut selector = json!({"matchExpressions": [none_of(left_out)]});
         if let (Some(selector), false) = (selector.as_object_mut(), labels.is_null()) {
             selector.insert("matchLabels".to_owned(), labels);
         }
@@ -48,8 +52,14 @@ pub fn mutating(namespace: &str) -> Value {
         "kind": "MutatingWebhookConfiguration",
         "metadata": {"name": NAME},
         "webhooks": [
-            entry("pods.doorward.dev", Value::Null, "asks-itself", asks.clone()),
-            entry("namespaces.doorward.dev", json!({INJECTION_LABEL: "enabled"}), "does-not-ask-itself", format!("!({asks})")),
+            entry("pods.doorward.dev", &[namespace], Value::Null, "asks-itself", asks.clone()),
+            entry(
+                "namespaces.doorward.dev",
+                &[namespace, SYSTEM],
+                json!({INJECTION_LABEL: "enabled"}),
+                "does-not-ask-itself",
+                format!("!({asks})"),
+            ),
         ],
     })
 }
@@ -80,6 +90,6 @@ fn client(namespace: &str, path: &str) -> Value {
     json!({"service": {"name": SERVICE, "namespace": namespace, "path": path, "port": PORT}})
 }
 
-fn not_own(namespace: &str) -> Value {
-    json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [namespace]})
+fn none_of(namespaces: &[&str]) -> Value {
+    json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": namespaces})
 }

@@ -284,7 +284,21 @@ fn ports_are_found_by_name_by_annotation_and_by_being_the_only_one() {
     assert_eq!(port_of(Value::Null, two.clone(), Some("metrics")).0, Some(9090));
     assert_eq!(port_of(Value::Null, two.clone(), Some("8080")).0, Some(8080));
     assert_eq!(port_of(Value::Null, two.clone(), Some("8080,metrics")).0, None);
+    assert_eq!(port_of(Value::Null, two.clone(), Some("http,8080")).0, Some(8080), "one port, named twice");
     assert_eq!(port_of(Value::Null, two[..1].to_vec(), None).0, Some(8080));
+    let twice = vec![two[0].clone(), DeclaredPort { name: Some("web".into()), number: 8080 }];
+    assert_eq!(port_of(Value::Null, twice, None).0, Some(8080));
+}
+
+#[test]
+fn the_port_before_which_the_sidecar_stands_counts_whatever_others_declare() {
+    let ports = |numbers: &[u16]| numbers.iter().map(|number| DeclaredPort { name: None, number: *number }).collect();
+    let (_, mut pod) = pod("a", "users");
+    // A native sidecar of the application, or one that another injector added.
+    (pod.ports, pod.proxied) = (ports(&[3000, 2020]), Some([3000].into()));
+    assert_eq!(pod.only_port(), Some(3000));
+    pod.proxied = Some([3000, 2020].into());
+    assert_eq!(pod.only_port(), None);
 }
 
 #[test]

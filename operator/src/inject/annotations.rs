@@ -4,11 +4,10 @@
 use compile::diagnostic::quoted;
 use serde_json::{Map, Value};
 
-use super::limits::{LEAST_CPU_MILLIS, LEAST_MEMORY, MOST_CPU_MILLIS, MOST_MEMORY};
 use super::pod::escape;
 use super::ports::{self, PortRef};
 use super::refusal::{Code, Sink};
-use super::{Capture, NamespaceFacts, names, quantity};
+use super::{Capture, NamespaceFacts, names, resources};
 
 /// What every annotation and label of ours begins with.
 pub const PREFIX: &str = "doorward.dev/";
@@ -151,13 +150,8 @@ impl Reader<'_> {
                 .find(|known| Some(known.as_str()) == capture.as_deref())
                 .unwrap_or_default(),
             tls_secret: self.secret(),
-            cpu: self.quantity(CPU, LEAST_CPU_MILLIS, MOST_CPU_MILLIS, "write processors, `1m` to `64`: `200m`"),
-            memory: self.quantity(
-                MEMORY,
-                LEAST_MEMORY.saturating_mul(1000),
-                MOST_MEMORY.saturating_mul(1000),
-                "write bytes, `32Mi` to `64Gi`: `128Mi`",
-            ),
+            cpu: self.quantity(CPU, resources::cpu),
+            memory: self.quantity(MEMORY, resources::memory),
             drain: self.flag(DRAIN).unwrap_or(true),
         }
     }
@@ -206,14 +200,9 @@ impl Reader<'_> {
         None
     }
 
-    fn quantity(&mut self, name: &str, least: u64, most: u64, cure: &str) -> Option<String> {
+    fn quantity(&mut self, name: &str, read: fn(&str) -> Result<String, resources::Fault>) -> Option<String> {
         let text = self.text(name)?;
-        match quantity::millis(&text) {
-            Some(amount) if (least..=most).contains(&amount) => return Some(text),
-            Some(_) => self.refuse(name, format!("{} is out of bounds", quoted(&text)), cure),
-            None => self.refuse(name, format!("{} is no quantity", quoted(&text)), cure),
-        }
-        None
+        read(&text).map_err(|fault| self.refuse(name, fault.message, fault.cure)).ok()
     }
 
     /// Somebody who says which ports to protect believes that they are.

@@ -81,10 +81,26 @@ pub(super) fn protected(pod: &Value, options: &Options, previous: &Previous, sin
 fn named(pod: &Value, wanted: &[PortRef], sink: &mut Sink) -> BTreeSet<u16> {
     let declared = declared(pod::applications(pod));
     let number = |wanted: &PortRef| match wanted {
-        PortRef::Number(number) => Some(*number),
+        PortRef::Number(number) => among(*number, &declared, sink),
         PortRef::Name(name) => resolve(name, &declared, sink),
     };
     wanted.iter().filter_map(number).collect()
+}
+
+/// A number that no container declares, where they do declare some, is mostly the port of the Service, or a slip: the proxy would
+/// stand where nobody listens, and the application's own port would be open.
+fn among(number: u16, declared: &[Declared], sink: &mut Sink) -> Option<u16> {
+    let known: BTreeSet<u16> = declared.iter().filter(|port| port.tcp).map(|port| port.number).collect();
+    if known.is_empty() || known.contains(&number) {
+        return Some(number);
+    }
+    let message = format!("no container declares the port `{number}`");
+    let cure = format!(
+        "declared are {}: write the port on which the application listens, not the Service's, or declare it in the container",
+        numbers_of(&known)
+    );
+    sink.refuse(Code::UnknownPort, annotations::pointer("ports"), message, cure);
+    None
 }
 
 fn resolve(name: &str, declared: &[Declared], sink: &mut Sink) -> Option<u16> {

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use super::Resources;
 use super::limits::SLEEP_SECONDS;
 
 /// The user that sidecar and agent run as: neither root, nor one of the usual users of applications (1000, 1001, 65532,
@@ -39,25 +40,5 @@ impl Settings {
             user: SIDECAR_USER,
             sleep_seconds: SLEEP_SECONDS,
         }
-    }
-}
-
-/// What a sidecar may use, as quantities of Kubernetes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resources {
-    /// The processor time that is asked for.
-    pub cpu: String,
-    /// The memory that is asked for.
-    pub memory: String,
-    /// The most processor time; without it a busy sidecar is not throttled while the node has time.
-    pub cpu_limit: Option<String>,
-    /// The most memory.
-    pub memory_limit: String,
-}
-
-impl Default for Resources {
-    /// An idle sidecar takes about 20 MiB; the limit holds 5,000 connections and a full cache of tokens for each worker.
-    fn default() -> Self {
-        Self { cpu: "50m".into(), memory: "64Mi".into(), cpu_limit: None, memory_limit: "512Mi".into() }
     }
 }

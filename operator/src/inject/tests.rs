@@ -198,14 +198,19 @@ mod protecting {
             pod(json!({"inject": "true", "ports": ports, "capture": capture}), spec.clone())
         };
         assert_eq!(
-            ports(&injected(&with("redis, 8443,http,3000", "redirect"))),
-            [(3000, 15943), (6379, 15944), (8443, 15945)]
+            ports(&injected(&with("redis, 9090,http,3000", "redirect"))),
+            [(3000, 15943), (6379, 15944), (9090, 15945)]
         );
-        assert_eq!(ports(&injected(&with("redis,8443,http", "bind"))), [(3000, 3000), (6379, 6379), (8443, 8443)]);
+        assert_eq!(ports(&injected(&with("redis,9090,http", "bind"))), [(3000, 3000), (6379, 6379), (9090, 9090)]);
+        let undeclared = pod(json!({"inject": "true", "ports": "8443"}), json!({"containers": [{"name": "app"}]}));
+        assert_eq!(ports(&injected(&undeclared)), [(8443, 15943)], "who declares none may name any");
         for (name, code, cure) in [
             ("htpp", "unknown_port", "did you mean `http`?"),
             ("zzz", "unknown_port", "declared are `http`, `metrics`, `metrics`, `redis`"),
             ("dns", "unknown_port", "only TCP"),
+            // The Service's, most likely: the proxy would stand where nobody listens.
+            ("80", "unknown_port", "declared are `3000`, `3001`, `6379`, `9090`"),
+            ("53", "unknown_port", "declare it in the container"),
             ("metrics", "ambiguous_port", "write the number"),
         ] {
             let refusal = &run(&with(name, "bind")).unwrap_err()[0];
@@ -217,7 +222,8 @@ mod protecting {
     #[test]
     fn the_number_of_ports_is_bounded() {
         let list = |count: u16| (1..=count).map(|port| port.to_string()).collect::<Vec<_>>().join(",");
-        let with = |count| pod(json!({"inject": "true", "ports": list(count)}), app());
+        let with =
+            |count| pod(json!({"inject": "true", "ports": list(count)}), json!({"containers": [{"name": "app"}]}));
         assert_eq!(ports(&injected(&with(32))).len(), 32);
         assert_eq!(codes(&with(33)), [("too_many_ports", "metadata.annotations[doorward.dev/ports]".into())]);
     }
@@ -237,7 +243,7 @@ mod protecting {
             );
         }
         assert!(with(15943, "bind").is_ok() && with(15944, "redirect").is_ok());
-        let itself = pod(json!({"inject": "true", "ports": "15920"}), app());
+        let itself = pod(json!({"inject": "true", "ports": "15920"}), json!({"containers": [{"name": "app"}]}));
         assert_eq!(codes(&itself), [("reserved_port", "metadata.annotations[doorward.dev/ports]".into())]);
     }
 }
@@ -600,19 +606,40 @@ mod fitting {
     fn authors_are_warned() {
         let mut spec = app();
         (spec["shareProcessNamespace"], spec["terminationGracePeriodSeconds"]) = (json!(true), json!(9));
+        spec["hostPID"] = json!(true);
         for (level, capture, count) in [
-            ("restricted", "redirect", 3),
-            ("baseline", "redirect", 3),
-            ("privileged", "redirect", 2),
-            ("restricted", "bind", 2),
+            ("restricted", "redirect", 4),
+            ("baseline", "redirect", 4),
+            ("privileged", "redirect", 3),
+            ("restricted", "bind", 3),
         ] {
             let pod = pod(json!({"inject": "true", "capture": capture}), spec.clone());
             let enforcing = namespace(&[("pod-security.kubernetes.io/enforce", level)]);
             let warnings = inject(&pod, &enforcing, &settings()).unwrap().warnings;
             assert_eq!(warnings.len(), count, "{warnings:?}");
-            assert_eq!(warnings.iter().any(|warning| warning.contains("doorward.dev/capture: bind")), count == 3);
+            assert_eq!(warnings.iter().any(|warning| warning.contains("doorward.dev/capture: bind")), count == 4);
         }
         assert_eq!(run(&asked(app())).unwrap().warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn nobody_else_mounts_what_is_the_proxys() {
+        let with = |container: &str, volume: &str| {
+            let mut spec = app();
+            let mounting = json!({"name": "other", "volumeMounts": [{"name": "a", "mountPath": "/a"}, {"name": volume, "mountPath": "/b"}]});
+            match container {
+                "initContainers" => spec["initContainers"] = json!([mounting]),
+                _ => spec["containers"].as_array_mut().unwrap().push(mounting),
+            }
+            asked(spec)
+        };
+        for volume in ["doorward-token", "doorward-state", "doorward-captured", "doorward-tls"] {
+            let path = "spec.containers[1].volumeMounts[1].name".to_owned();
+            assert_eq!(codes(&with("containers", volume)), [("name_taken", path)], "{volume}");
+        }
+        let path = "spec.initContainers[0].volumeMounts[1].name".to_owned();
+        assert_eq!(codes(&with("initContainers", "doorward-state")), [("name_taken", path)]);
+        assert!(run(&with("containers", "doorward-client")).is_ok());
     }
 
     #[test]

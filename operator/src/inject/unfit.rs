@@ -44,9 +44,14 @@ pub(super) fn refuse(pod: &Value, asked: &Asked, sink: &mut Sink) {
 
 /// Says what the author should know.
 pub(super) fn warn(pod: &Value, asked: &Asked, namespace: &NamespaceFacts, settings: &Settings, sink: &mut Sink) {
-    if pod.pointer("/spec/shareProcessNamespace").and_then(Value::as_bool) == Some(true) {
-        let advice = "every container of this pod sees the sidecar's processes, and root can look into them";
-        sink.warn("/spec/shareProcessNamespace", advice);
+    for pointer in ["/spec/shareProcessNamespace", "/spec/hostPID"] {
+        if pod.pointer(pointer).and_then(Value::as_bool) == Some(true) {
+            let advice = format!(
+                "every container of this pod sees the sidecar's processes, and root and user `{}` can look into them",
+                settings.user
+            );
+            sink.warn(pointer, &advice);
+        }
     }
     let Some(options) = &asked.sidecar else { return };
     let level = namespace.labels.get(ENFORCE).map_or("", String::as_str);

@@ -54,6 +54,22 @@ fn memory(name: &str, size: &str) -> Value {
     json!({"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": size}})
 }
 
+/// Refuses containers of others that have our key, our token or our proof mounted: they could be the proxy.
+pub(super) fn refuse_mounts(pod: &Value, sink: &mut Sink) {
+    let is_private = |mount: &Value| {
+        let name = mount.get("name").and_then(Value::as_str);
+        name.is_some_and(|name| [TOKEN, STATE, CAPTURE, TLS].contains(&name))
+    };
+    for container in pod::others(pod) {
+        let mounts = pod::entries(container.value, "volumeMounts").enumerate();
+        for (index, _) in mounts.filter(|(_, mount)| is_private(mount)) {
+            let pointer = format!("{}/volumeMounts/{index}/name", container.pointer);
+            let message = "the volume is the proxy's alone".to_owned();
+            sink.refuse(Code::NameTaken, pointer, message, "take the mount out, or give your own volume another name");
+        }
+    }
+}
+
 /// Puts volumes into a pod: those that an earlier run put there stay where they are.
 pub(super) fn put(pod: &mut Value, volumes: Vec<Value>, previous: &Previous, sink: &mut Sink) {
     let Some(present) = pod::list_mut(pod, "volumes") else { return };

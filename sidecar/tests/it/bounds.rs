@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::Request;
 use policy::request::SizeLimits;
 use policy::wire::{FORMAT, KeysMessage, RulesetMessage, Snapshot, TlsMode};
+use sidecar::limits::H1_HEAD;
 use sidecar::settings::PortSettings;
 use sidecar::{Limits, Settings, State};
 use std::net::SocketAddr;
@@ -93,17 +94,23 @@ async fn heads_and_bodies_that_are_too_large() {
     assert!(exact.starts_with("HTTP/1.1 200"), "{exact}");
 }
 
-/// The parser gives up with bytes unread, so its own 431 may be lost to a reset; what counts is that nothing passes.
+/// The parser gives up with bytes unread, so its own 431 may be lost to a reset; what counts is that nothing passes, and that an
+/// unfinished head of that size is held and one of a little more is not.
 #[tokio::test]
 async fn a_head_beyond_the_parser_is_cut_off() {
     let app = App::start().await;
     let proxy = Fixture::with_limits(TlsMode::Mutual, app.address, patient());
     let mut stream = proxy.client().connect(Some(b"http/1.1")).await.unwrap();
     stream.write_all(b"GET /open/a HTTP/1.1\r\nhost: a\r\n").await.unwrap();
-    let endless = async {
-        while stream.write_all(b"x: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n").await.is_ok() {}
-    };
-    assert!(tokio::time::timeout(Duration::from_secs(20), endless).await.is_ok());
+    let held = [b'a'; H1_HEAD - 1024];
+    stream.write_all(&[b"x: ", &held[..]].concat()).await.unwrap();
+    let mut answer = [0; 1024];
+    let silent = tokio::time::timeout(Duration::from_millis(300), stream.read(&mut answer)).await;
+    assert!(silent.is_err(), "it waits for the rest: {silent:?}");
+    let _ = stream.write_all(&[b'a'; 1024]).await;
+    // An answer or the end, and in either case no wait for more.
+    let ended = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut answer)).await.expect("it is cut off");
+    assert!(ended.is_err() || !String::from_utf8_lossy(&answer).contains(" 200 "), "{ended:?}");
     assert_eq!(app.seen().len(), 0);
 }
 

@@ -114,14 +114,15 @@ pub const REPORT_TEXT: usize = 1024;
 /// What `Retry-After` says where something is on its way, in seconds.
 pub const RETRY_AFTER: &str = "5";
 
-/// Connections to the health port at once: the kubelet and a scraper use a handful.
-pub const HEALTH_CONNECTIONS: usize = 32;
+/// Connections to the health port at once: the kubelet and a scraper use a handful; the others are so many that few pods cannot take
+/// them all and have the operator restarted.
+pub const HEALTH_CONNECTIONS: usize = 256;
 /// Of these, from one address, so that nobody keeps the kubelet out: it and a scraper ask one after the other.
 pub const HEALTH_CONNECTIONS_PER_ADDRESS: usize = 8;
 /// Bytes of a request head on the health port (hyper allows no less).
 pub const HEALTH_HEAD: usize = 8192;
-/// For a whole connection to the health port.
-pub const HEALTH_TIME: Duration = Duration::from_secs(10);
+/// For a whole connection to the health port: an answer takes milliseconds.
+pub const HEALTH_TIME: Duration = Duration::from_secs(5);
 
 /// How long a workload certificate and the operator's own is valid: renewed at two thirds it survives an operator that is
 /// away for eight hours.
@@ -233,8 +234,9 @@ pub const RECHECKS: usize = 50;
 /// How often the leader looks whether `caBundle` of the webhooks is still as it wrote it.
 pub const WEBHOOK_CHECK: Duration = Duration::from_secs(30);
 
-/// Connections of API servers at once: each keeps a few open and asks over them.
-pub const WEBHOOK_CONNECTIONS: usize = 256;
+/// Connections of API servers at once: each keeps a few open and asks over them. So many that few pods cannot take them all; 45 KiB
+/// each.
+pub const WEBHOOK_CONNECTIONS: usize = 1024;
 /// Of these, from one address: three API servers behind one address keep ten each.
 pub const WEBHOOK_CONNECTIONS_PER_ADDRESS: usize = 32;
 /// Bytes of their questions that are held at once, over all connections: 400 ordinary ones, or five of the largest; read into

@@ -11,7 +11,8 @@ use std::time::Duration;
 pub struct Limits {
     /// The most that `spec.limits.headers` and `spec.limits.body` may allow.
     pub size: SizeLimits,
-    /// Connections at once over all workers. One costs about 45 KiB (rustls and hyper), so this many stay below 256 MiB.
+    /// Connections at once over all workers. One costs about 45 KiB at rest (rustls and hyper); where memory is limited, so many that
+    /// it carries them all while each sends a head that does not end.
     pub connections: usize,
     /// From the first byte of a connection to the end of its TLS handshake: three round trips on a bad mobile link.
     pub handshake: Duration,

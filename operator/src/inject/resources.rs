@@ -19,7 +19,7 @@ pub struct Resources {
 }
 
 impl Default for Resources {
-    /// An idle sidecar takes about 20 MiB; the limit holds 5,000 connections and a full cache of tokens for each worker.
+    /// An idle sidecar takes about 20 MiB; the limit holds 3,000 connections, whatever they send.
     fn default() -> Self {
         Self { cpu: "50m".into(), memory: "64Mi".into(), cpu_limit: None, memory_limit: "512Mi".into() }
     }

@@ -7,8 +7,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const OTHER_DESCRIPTORS: u64 = 64;
 /// A connection has one descriptor, and one more to the application.
 const DESCRIPTORS_EACH: u64 = 2;
-/// What a connection may take: rustls and hyper at rest about 45 KiB, more while bodies move.
-const MEMORY_EACH: u64 = 64 * 1024;
+/// What a connection may take before anybody is known on it: rustls and hyper at rest about 45 KiB, 130 KiB with a head of
+/// [`H1_HEAD`](super::H1_HEAD) that does not end.
+const MEMORY_EACH: u64 = 128 * 1024;
+/// What the process takes at rest.
+const MEMORY_AT_REST: u64 = 12 << 20;
 
 impl Limits {
     /// The defaults, lowered to what this process may use; of its descriptors it takes all that it may have.
@@ -21,10 +24,11 @@ impl Limits {
         Self::default().lowered_to(descriptors, memory, workers)
     }
 
-    /// Half of the memory is for connections, an eighth for verified tokens; the rest is for bodies, rules and keys.
+    /// Three quarters of the memory are for the process at rest and for connections, an eighth for verified tokens; the rest is
+    /// for bodies, rules and keys.
     fn lowered_to(mut self, descriptors: Option<u64>, memory: Option<u64>, workers: usize) -> Self {
         let by_descriptors = descriptors.map(|all| all.saturating_sub(OTHER_DESCRIPTORS) / DESCRIPTORS_EACH);
-        let by_memory = memory.map(|all| all / 2 / MEMORY_EACH);
+        let by_memory = memory.map(|all| (all / 4 * 3).saturating_sub(MEMORY_AT_REST) / MEMORY_EACH);
         for bound in [by_descriptors, by_memory].into_iter().flatten() {
             self.connections = self.connections.min(usize::try_from(bound).unwrap_or(usize::MAX)).max(1);
         }
@@ -57,8 +61,9 @@ mod tests {
         let default = (Limits::default().connections, Limits::default().token_cache);
         assert_eq!(limits(None, None, 2), default);
         assert_eq!(limits(Some(1024), None, 2), (480, default.1));
-        assert_eq!(limits(None, Some(64 << 20), 2), (512, 4 << 20));
-        assert_eq!(limits(Some(1024), Some(64 << 20), 1), (480, 8 << 20));
+        assert_eq!(limits(None, Some(64 << 20), 2), (288, 4 << 20));
+        assert_eq!(limits(Some(512), Some(64 << 20), 1), (224, 8 << 20));
+        assert_eq!(limits(None, Some(512 << 20), 1).0, 2976);
         assert_eq!(limits(Some(10), None, 1).0, 1);
     }
 

@@ -6,6 +6,7 @@ use http::Response;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use policy::wire::{Probe, ProbeAction};
+use sidecar::limits::ADMIN_CONNECTIONS_PER_ADDRESS;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -80,7 +81,7 @@ async fn one_run_serves_all_who_ask_meanwhile() {
     .await;
     let probe = Probe { timeout_seconds: 30, ..http(app.address.port(), "/") };
     let proxy = Arc::new(probing(vec![probe]));
-    let asking: Vec<_> = (0..20)
+    let asking: Vec<_> = (0..ADMIN_CONNECTIONS_PER_ADDRESS)
         .map(|_| {
             let proxy = Arc::clone(&proxy);
             tokio::spawn(async move { ask(&proxy, 0).await })
@@ -93,7 +94,7 @@ async fn one_run_serves_all_who_ask_meanwhile() {
         gate.add_permits(1);
         assert_eq!(asked.await.unwrap(), 200);
     }
-    assert!(connections.load(Ordering::SeqCst) < 20, "{connections:?}");
+    assert!(connections.load(Ordering::SeqCst) < ADMIN_CONNECTIONS_PER_ADDRESS, "{connections:?}");
 }
 
 #[tokio::test]

@@ -1,12 +1,17 @@
 //! The webhook and the node's own troubles: who asked for protection never starts without it, nobody else waits.
 
 use anyhow::ensure;
+use e2e::kubectl::kubectl;
 use e2e::wait::eventually;
+use operator::inject::INJECTION_LABEL;
 use serde_json::{Value, json};
 
 use crate::first::rules;
 use crate::manifests::{users, workload};
 use crate::scene::{PATIENCE, Scene, operator, run, scene};
+
+/// The namespace of Kubernetes itself.
+const SYSTEM: &str = "kube-system";
 
 /// A pod by itself: who makes it is told what is wrong.
 fn pod(name: &str, annotations: &Value) -> Value {
@@ -31,6 +36,45 @@ async fn a_misspelt_annotation_is_refused() -> anyhow::Result<()> {
         let answer = scene.try_apply(&pod("one", &json!({"doorward.dev/inject": "yes"}))).await?;
         ensure!(!answer.status.success() && answer.stderr.contains("true"), "{}", answer.stderr);
         Ok(())
+    })
+    .await
+}
+
+/// What the API server would make of a pod: the names of its init containers. It is not made.
+async fn init_containers(namespace: &str, annotations: &Value) -> anyhow::Result<String> {
+    let names = "jsonpath={.spec.initContainers[*].name}";
+    let args = ["create", "--dry-run=server", "--output", names, "--namespace", namespace, "-f", "-"];
+    kubectl(&args, &pod("one", annotations).to_string()).await?.success()
+}
+
+async fn label(namespace: &str, label: &str) -> anyhow::Result<()> {
+    kubectl(&["label", "namespace", namespace, label], "").await?.success().map(drop)
+}
+
+#[tokio::test]
+async fn the_label_of_a_namespace_puts_the_proxy_into_its_pods() -> anyhow::Result<()> {
+    scene("labelled", async |scene| {
+        let (name, none) = (&scene.namespace.name, json!({}));
+        ensure!(init_containers(name, &none).await?.is_empty(), "it asked for nothing");
+        // The API server sees changes of namespaces in their order: with the second label it has seen the first.
+        label(SYSTEM, &format!("{INJECTION_LABEL}=enabled")).await?;
+        label(name, &format!("{INJECTION_LABEL}=enabled")).await?;
+        let labelled = async {
+            eventually(PATIENCE, "the label is seen", async || {
+                let names = init_containers(name, &none).await?;
+                ensure!(names == "doorward-capture doorward", "{names}");
+                Ok(())
+            })
+            .await?;
+            let system = init_containers(SYSTEM, &none).await?;
+            ensure!(system.is_empty(), "nodes start by pods of {SYSTEM}: {system}");
+            let out = init_containers(name, &json!({"doorward.dev/inject": "false"})).await?;
+            ensure!(out.is_empty(), "a pod can stay out: {out}");
+            Ok(())
+        };
+        let result = labelled.await;
+        label(SYSTEM, &format!("{INJECTION_LABEL}-")).await?;
+        result
     })
     .await
 }
@@ -76,7 +120,14 @@ async fn while_away(scene: &Scene<'_>) -> anyhow::Result<()> {
     .await?;
     let pods = scene.kubectl(&["get", "pods", "-l", "app=users", "-o", "name"]).await?;
     ensure!(pods.is_empty(), "{pods}");
-    Ok(())
+    label(&scene.namespace.name, &format!("{INJECTION_LABEL}=enabled")).await?;
+    eventually(PATIENCE, "every pod of a namespace that asks is refused", async || {
+        let answer = init_containers(&scene.namespace.name, &json!({})).await;
+        let refusal = answer.err().map(|refusal| format!("{refusal:#}")).unwrap_or_default();
+        ensure!(refusal.contains("namespaces.doorward.dev"), "{refusal}");
+        Ok(())
+    })
+    .await
 }
 
 /// As if the power failed: operator, webhooks and protected pods come back by themselves, in whatever order.

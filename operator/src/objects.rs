@@ -1,6 +1,6 @@
 //! What the operator remembers of objects: pruned on receipt, so that ten thousand pods fit into little memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
@@ -233,13 +233,18 @@ impl Pod {
     /// (yet), the only one that the annotation names or, without it, a container declares.
     #[must_use]
     pub fn only_port(&self) -> Option<u16> {
-        let numbers: BTreeSet<u16> = match (&self.proxied, &self.protected) {
-            (Some(ports), _) => ports.iter().copied().collect(),
-            (None, Some(list)) => list.split(',').map(|one| self.number(one)).collect::<Option<_>>()?,
-            (None, None) => self.ports.iter().map(|port| port.number).collect(),
-        };
-        numbers.first().copied().filter(|_| numbers.len() == 1)
+        match (&self.proxied, &self.protected) {
+            (Some(ports), _) => one(ports.iter().copied().map(Some)),
+            (None, Some(list)) => one(list.split(',').map(|one| self.number(one))),
+            (None, None) => one(self.ports.iter().map(|port| Some(port.number))),
+        }
     }
+}
+
+/// The number that all are; none where they differ, or one is not known.
+fn one(mut numbers: impl Iterator<Item = Option<u16>>) -> Option<u16> {
+    let first = numbers.next()??;
+    numbers.all(|number| number == Some(first)).then_some(first)
 }
 
 /// Of a Service's `spec`, what is read.

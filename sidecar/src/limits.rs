@@ -88,7 +88,8 @@ pub const MAX_HEADERS: usize = 48 * 1024;
 /// answers cost a fifth more), and well above [`MAX_HEADERS`]; hyper grows to it only where a connection uses it.
 pub const H1_BUFFER: usize = 128 * 1024;
 /// Bytes of a head, finished or not, that the HTTP/1 parser holds: [`MAX_HEADERS`] with the request line and what stands between
-/// fields. Without it a head that never ends would take all of [`H1_BUFFER`].
+/// fields. Without it a head that never ends would take all of [`H1_BUFFER`]. It is the
+/// parser's bound on trailers too, which are read and end here.
 pub const H1_HEAD: usize = 56 * 1024;
 /// Fields of an HTTP/1 head. This is hyper's own bound: setting any value, even this one, makes it allocate for every
 /// request, so it is written here and not set. A head with more gets a bare 431 from the parser.

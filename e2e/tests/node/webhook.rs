@@ -47,18 +47,14 @@ async fn init_containers(namespace: &str, annotations: &Value) -> anyhow::Result
     kubectl(&args, &pod("one", annotations).to_string()).await?.success()
 }
 
-async fn label(namespace: &str, label: &str) -> anyhow::Result<()> {
-    kubectl(&["label", "namespace", namespace, label], "").await?.success().map(drop)
-}
-
 #[tokio::test]
 async fn the_label_of_a_namespace_puts_the_proxy_into_its_pods() -> anyhow::Result<()> {
     scene("labelled", async |scene| {
         let (name, none) = (&scene.namespace.name, json!({}));
         ensure!(init_containers(name, &none).await?.is_empty(), "it asked for nothing");
         // The API server sees changes of namespaces in their order: with the second label it has seen the first.
-        label(SYSTEM, &format!("{INJECTION_LABEL}=enabled")).await?;
-        label(name, &format!("{INJECTION_LABEL}=enabled")).await?;
+        scene.kubectl(&["label", "namespace", SYSTEM, &format!("{INJECTION_LABEL}=enabled")]).await?;
+        scene.kubectl(&["label", "namespace", name, &format!("{INJECTION_LABEL}=enabled")]).await?;
         let labelled = async {
             eventually(PATIENCE, "the label is seen", async || {
                 let names = init_containers(name, &none).await?;
@@ -73,7 +69,7 @@ async fn the_label_of_a_namespace_puts_the_proxy_into_its_pods() -> anyhow::Resu
             Ok(())
         };
         let result = labelled.await;
-        label(SYSTEM, &format!("{INJECTION_LABEL}-")).await?;
+        scene.kubectl(&["label", "namespace", SYSTEM, &format!("{INJECTION_LABEL}-")]).await?;
         result
     })
     .await
@@ -120,7 +116,7 @@ async fn while_away(scene: &Scene<'_>) -> anyhow::Result<()> {
     .await?;
     let pods = scene.kubectl(&["get", "pods", "-l", "app=users", "-o", "name"]).await?;
     ensure!(pods.is_empty(), "{pods}");
-    label(&scene.namespace.name, &format!("{INJECTION_LABEL}=enabled")).await?;
+    scene.kubectl(&["label", "namespace", &scene.namespace.name, &format!("{INJECTION_LABEL}=enabled")]).await?;
     eventually(PATIENCE, "every pod of a namespace that asks is refused", async || {
         let answer = init_containers(&scene.namespace.name, &json!({})).await;
         let refusal = answer.err().map(|refusal| format!("{refusal:#}")).unwrap_or_default();

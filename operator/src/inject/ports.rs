@@ -56,6 +56,10 @@ fn declared<'pod>(containers: impl Iterator<Item = Container<'pod>>) -> Vec<Decl
     containers.flat_map(of).collect()
 }
 
+fn tcp_numbers(declared: &[Declared]) -> BTreeSet<u16> {
+    declared.iter().filter(|port| port.tcp).map(|port| port.number).collect()
+}
+
 /// The protected ports in order, each with the port where the sidecar listens.
 pub(super) fn protected(pod: &Value, options: &Options, previous: &Previous, sink: &mut Sink) -> Vec<ProtectedPort> {
     let numbers = match &options.ports {
@@ -80,8 +84,9 @@ pub(super) fn protected(pod: &Value, options: &Options, previous: &Previous, sin
 
 fn named(pod: &Value, wanted: &[PortRef], sink: &mut Sink) -> BTreeSet<u16> {
     let declared = declared(pod::applications(pod));
+    let known = tcp_numbers(&declared);
     let number = |wanted: &PortRef| match wanted {
-        PortRef::Number(number) => among(*number, &declared, sink),
+        PortRef::Number(number) => among(*number, &known, sink),
         PortRef::Name(name) => resolve(name, &declared, sink),
     };
     wanted.iter().filter_map(number).collect()
@@ -89,15 +94,14 @@ fn named(pod: &Value, wanted: &[PortRef], sink: &mut Sink) -> BTreeSet<u16> {
 
 /// A number that no container declares, where they do declare some, is mostly the port of the Service, or a slip: the proxy would
 /// stand where nobody listens, and the application's own port would be open.
-fn among(number: u16, declared: &[Declared], sink: &mut Sink) -> Option<u16> {
-    let known: BTreeSet<u16> = declared.iter().filter(|port| port.tcp).map(|port| port.number).collect();
+fn among(number: u16, known: &BTreeSet<u16>, sink: &mut Sink) -> Option<u16> {
     if known.is_empty() || known.contains(&number) {
         return Some(number);
     }
     let message = format!("no container declares the port `{number}`");
     let cure = format!(
         "declared are {}: write the port on which the application listens, not the Service's, or declare it in the container",
-        numbers_of(&known)
+        numbers_of(known)
     );
     sink.refuse(Code::UnknownPort, annotations::pointer("ports"), message, cure);
     None
@@ -142,8 +146,7 @@ fn earlier(pod: &Value, previous: &Previous) -> Option<BTreeSet<u16>> {
 
 /// The only TCP port that the application's containers declare.
 fn only(pod: &Value, sink: &mut Sink) -> BTreeSet<u16> {
-    let declared = declared(pod::main_containers(pod));
-    let numbers: BTreeSet<u16> = declared.iter().filter(|port| port.tcp).map(|port| port.number).collect();
+    let numbers = tcp_numbers(&declared(pod::main_containers(pod)));
     if numbers.len() != 1 {
         let message = if numbers.is_empty() {
             "no container declares a TCP port".to_owned()

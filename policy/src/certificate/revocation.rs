@@ -28,15 +28,19 @@ pub fn check_crl(der: &[u8]) -> Result<(), CrlFault> {
 #[must_use]
 pub fn crl_of(der: &[u8]) -> Option<(Vec<u8>, Life)> {
     let (_, list) = CertificateRevocationList::from_der(der).ok()?;
-    let since_1970 = |time: ASN1Time| u64::try_from(time.timestamp()).ok().map(Duration::from_secs);
-    let life = Life { begin: since_1970(list.last_update())?, end: since_1970(list.next_update()?)? };
-    Some((list.issuer().as_raw().to_vec(), life))
+    Some((list.issuer().as_raw().to_vec(), life(&list)?))
 }
 
-/// A list and the distinguished name of its issuer, DER.
+fn life(list: &CertificateRevocationList) -> Option<Life> {
+    let since_1970 = |time: ASN1Time| u64::try_from(time.timestamp()).ok().map(Duration::from_secs);
+    Some(Life { begin: since_1970(list.last_update())?, end: since_1970(list.next_update()?)? })
+}
+
+/// A list, the distinguished name of its issuer, DER, and when it runs out, counted from 1970, where it says so.
 #[derive(Debug)]
 struct List {
     issuer: Vec<u8>,
+    end: Option<Duration>,
     list: CertRevocationList<'static>,
 }
 
@@ -44,30 +48,31 @@ impl List {
     fn parse(der: &[u8]) -> Result<Self, CrlFault> {
         let (_, parsed) = CertificateRevocationList::from_der(der).map_err(|_| CrlFault)?;
         let list = OwnedCertRevocationList::from_der(der).map_err(|_| CrlFault)?;
-        Ok(Self { issuer: parsed.issuer().as_raw().to_vec(), list: list.into() })
+        let end = life(&parsed).map(|life| life.end);
+        Ok(Self { issuer: parsed.issuer().as_raw().to_vec(), end, list: list.into() })
     }
 }
 
 /// The lists of one CA.
 #[derive(Debug)]
-pub(super) struct RevocationLists {
-    lists: Vec<List>,
-    ends: Vec<Duration>,
-}
+pub(super) struct RevocationLists(Vec<List>);
 
 impl RevocationLists {
     pub(super) fn new(lists: &[Vec<u8>]) -> Result<Self, CrlFault> {
-        let ends = lists.iter().filter_map(|der| crl_of(der)).map(|(_, life)| life.end).collect();
-        Ok(Self { lists: lists.iter().map(|der| List::parse(der)).collect::<Result<_, _>>()?, ends })
+        lists.iter().map(|der| List::parse(der)).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether there is none: then nothing is asked of a certificate.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// When each of them runs out, counted from 1970.
     pub(super) fn ends(&self) -> impl Iterator<Item = Duration> {
-        self.ends.iter().copied()
+        self.0.iter().filter_map(|list| list.end)
     }
 
-    /// Looks whether a chain holds under the lists of the leaf's issuer, where there are lists at all. `verify` verifies it under
-    /// one: webpki itself looks at the first of a name and at no other, and one name may have several lists, an old one and a
+    /// Looks whether a chain holds under the lists of the leaf's issuer. `verify` verifies it under one: webpki itself looks at the first of a name and at no other, and one name may have several lists, an old one and a
     /// new one, or of the old key and of the new one.
     ///
     /// # Errors
@@ -77,8 +82,8 @@ impl RevocationLists {
         issuer: &[u8],
         verify: impl Fn(RevocationOptions) -> Result<(), Error>,
     ) -> Result<(), CertificateFault> {
-        let mut covered = self.lists.is_empty();
-        for list in self.lists.iter().filter(|list| list.issuer == issuer) {
+        let mut covered = false;
+        for list in self.0.iter().filter(|list| list.issuer == issuer) {
             let Some(verified) = strict(&[&list.list]).map(&verify) else { continue };
             match verified {
                 Ok(()) => covered = true,

@@ -1,13 +1,14 @@
 //! The way to the API server.
 
 use anyhow::{Context as _, ensure};
+use backon::{ExponentialBuilder, Retryable as _};
 use http::HeaderValue;
 use http::header::USER_AGENT;
 use kube::{Client, Config};
 use tokio::time::sleep;
 use tracing::warn;
 
-use crate::limits::{API_CONNECT, API_READ, API_WAIT, OLDEST_MINOR};
+use crate::limits::{API_CONNECT, API_PAUSE, API_READ, API_TRIES, API_WAIT, OLDEST_MINOR};
 
 /// A client of the API server that `KUBECONFIG` or the pod's service account names.
 ///
@@ -31,6 +32,25 @@ fn configured(mut config: Config, replica: &str) -> anyhow::Result<Config> {
     let value = HeaderValue::from_str(&agent).context("the name of the replica is no header value")?;
     config.headers.push((USER_AGENT, value));
     Ok(config)
+}
+
+/// Asks again where the API server was busy or could not be reached: [`API_TRIES`] times in all. For what somebody waits for and what
+/// changes nothing; watches and writes come again by themselves.
+///
+/// # Errors
+/// The last one.
+pub(crate) async fn again<T, F: Future<Output = kube::Result<T>>>(ask: impl FnMut() -> F) -> kube::Result<T> {
+    let pauses = ExponentialBuilder::default().with_min_delay(API_PAUSE).with_max_times(API_TRIES.saturating_sub(1));
+    ask.retry(pauses).when(passes).await
+}
+
+/// Whether an error may be gone in a moment.
+fn passes(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502..=504),
+        kube::Error::HyperError(_) | kube::Error::Service(_) => true,
+        _ => false,
+    }
 }
 
 /// Waits for an API server, and for ever where none answers: native sidecars are stable from 1.33.
@@ -67,38 +87,63 @@ mod tests {
     use std::time::Duration;
 
     use http::{Request, Response, StatusCode};
-    use http_body_util::Empty;
+    use http_body_util::Full;
     use hyper::body::{Bytes, Incoming};
     use hyper::server::conn::http1;
     use hyper::service::service_fn;
     use hyper_util::rt::TokioIo;
+    use kube::core::Status;
     use tokio::net::TcpListener;
     use tokio::time::timeout;
 
-    /// Answers every request with 503, and counts them.
-    async fn broken(listener: TcpListener, asked: Arc<AtomicUsize>) {
+    /// Answers the first requests with an error, the others with its version, and counts them.
+    async fn broken(listener: TcpListener, fault: StatusCode, faults: usize, asked: Arc<AtomicUsize>) {
         while let Ok((stream, _)) = listener.accept().await {
             let asked = Arc::clone(&asked);
             let answer = service_fn(move |_: Request<Incoming>| {
-                asked.fetch_add(1, Ordering::Relaxed);
-                let mut answer = Response::new(Empty::<Bytes>::new());
-                *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+                let body = match asked.fetch_add(1, Ordering::Relaxed) {
+                    past if past < faults => serde_json::to_vec(&Status { code: fault.as_u16(), ..Status::default() }),
+                    _ => serde_json::to_vec(&k8s_openapi::apimachinery::pkg::version::Info::default()),
+                };
+                let mut answer = Response::new(Full::new(Bytes::from(body.unwrap())));
+                if asked.load(Ordering::Relaxed) <= faults {
+                    *answer.status_mut() = fault;
+                }
                 std::future::ready(Ok::<_, Infallible>(answer))
             });
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
         }
     }
 
-    #[tokio::test]
-    async fn a_request_that_fails_is_asked_once() {
+    /// A client of such a server, and how often it was asked.
+    async fn client_of(fault: StatusCode, faults: usize) -> (Client, Arc<AtomicUsize>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(AtomicUsize::new(0));
-        tokio::spawn(broken(listener, Arc::clone(&asked)));
+        tokio::spawn(broken(listener, fault, faults, Arc::clone(&asked)));
         let config = configured(Config::new(url.parse().unwrap()), "op-1").unwrap();
-        let client = Client::try_from(config).unwrap();
+        (Client::try_from(config).unwrap(), asked)
+    }
+
+    #[tokio::test]
+    async fn a_request_that_fails_is_asked_once() {
+        let (client, asked) = client_of(StatusCode::SERVICE_UNAVAILABLE, usize::MAX).await;
         let answered = timeout(Duration::from_secs(5), client.apiserver_version()).await;
         assert_eq!(asked.load(Ordering::Relaxed), 1);
         assert!(matches!(answered, Ok(Err(_))), "{answered:?}");
+    }
+
+    #[tokio::test]
+    async fn what_somebody_waits_for_is_asked_again_within_bounds() {
+        for (fault, faults, wanted, good) in [
+            (StatusCode::SERVICE_UNAVAILABLE, 2, 3, true),
+            (StatusCode::TOO_MANY_REQUESTS, 1, 2, true),
+            (StatusCode::SERVICE_UNAVAILABLE, usize::MAX, 3, false),
+            (StatusCode::FORBIDDEN, 1, 1, false),
+        ] {
+            let (client, asked) = client_of(fault, faults).await;
+            let answered = again(|| client.apiserver_version()).await;
+            assert_eq!((asked.load(Ordering::Relaxed), answered.is_ok()), (wanted, good), "{fault}: {answered:?}");
+        }
     }
 }

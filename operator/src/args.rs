@@ -74,10 +74,10 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Args)]
 pub struct SidecarArgs {
     /// The processor time that a sidecar asks for
-    #[arg(long, value_name = "QUANTITY", default_value_t = Resources::default().cpu, value_parser = resources::cpu)]
+    #[arg(long, value_name = "QUANTITY", default_value_t = Resources::default().cpu, value_parser = resources::cpu_request)]
     pub sidecar_cpu: String,
     /// The memory that a sidecar asks for
-    #[arg(long, value_name = "QUANTITY", default_value_t = Resources::default().memory, value_parser = resources::memory)]
+    #[arg(long, value_name = "QUANTITY", default_value_t = Resources::default().memory, value_parser = resources::memory_request)]
     pub sidecar_memory: String,
     /// The most processor time of each container that is put into pods [default: as much as there is]
     #[arg(long, value_name = "QUANTITY", value_parser = resources::cpu)]

@@ -76,7 +76,7 @@ pub fn inject(pod: &Value, namespace: &NamespaceFacts, settings: &Settings) -> R
     sink.check()?;
     let previous = Previous::read(pod, &asked, &mut sink);
     unfit::refuse(pod, &asked, &mut sink);
-    volumes::refuse_mounts(pod, &mut sink);
+    volumes::refuse_mounts(pod, &asked, &mut sink);
     unfit::warn(pod, &asked, namespace, settings, &mut sink);
     let mut changed = pod.clone();
     change(&mut changed, &asked, &previous, settings, &mut sink);

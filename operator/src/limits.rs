@@ -143,7 +143,7 @@ pub const CA_RETIRED: SignedDuration = SignedDuration::from_hours(26);
 pub const CA_CHECK: Duration = Duration::from_secs(30);
 /// After a round that failed; until the CA is loaded nothing else works.
 pub const CA_RETRY: Duration = Duration::from_secs(2);
-/// For one call to the API server, which answers in milliseconds or is in trouble.
+/// For one call to the API server, which answers in milliseconds or is in trouble; with [`API_TRIES`] where it has some.
 pub const API_TIMEOUT: Duration = Duration::from_secs(10);
 /// DNS names of one certificate: Services that select one pod. Beyond, a handshake no longer fits a few packets.
 pub const DNS_NAMES: usize = 128;
@@ -215,6 +215,11 @@ const _: () = {
     assert!(2 * LEASE_RENEW.as_millis() < LEASE_WRITES.as_millis(), "one failed renewal changes nothing");
 };
 
+/// How often one thing is asked of the API server where it is busy or away; who asks has a time of its own for all of it.
+pub const API_TRIES: usize = 3;
+/// Before it is asked again; twice as long before the time after that.
+pub const API_PAUSE: Duration = Duration::from_millis(100);
+
 /// For a connection to the API server.
 pub const API_CONNECT: Duration = Duration::from_secs(5);
 /// Without a byte from the API server: longer than [`WATCH_TIMEOUT`], after which it ends a watch by itself.
@@ -248,7 +253,7 @@ pub const WEBHOOK_HANDSHAKE: Duration = Duration::from_secs(5);
 pub const WEBHOOK_IDLE: Duration = Duration::from_secs(30);
 /// For a whole question and its answer: the API server waits no longer.
 pub const WEBHOOK_TIME: Duration = Duration::from_secs(5);
-/// For one look-up during an admission.
+/// For one look-up during an admission, with all of its [`API_TRIES`].
 pub const LOOKUP: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

@@ -125,6 +125,8 @@ async fn accept<F: Future<Output = ()> + 'static>(
                     drop(seat);
                 });
                 seats.serves(number, task.abort_handle());
+                // Whoever has sent its question is heard before the next comes, to whom the silent give way.
+                tokio::task::yield_now().await;
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
@@ -198,4 +200,40 @@ fn metrics_of(site: &Site) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::LocalSet;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn whoever_has_sent_its_question_is_heard_before_the_next_comes() {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let mut callers = Vec::new();
+        for _ in 0..8 {
+            let mut caller = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            caller.write_all(b"?").await.unwrap();
+            callers.push(caller);
+        }
+        let hear = |mut stream: TcpStream, has_asked: Rc<Cell<bool>>| async move {
+            stream.read_u8().await.unwrap();
+            has_asked.set(true);
+            stream.write_all(b"!").await.unwrap();
+        };
+        let answers = async {
+            for (number, caller) in callers.iter_mut().enumerate() {
+                assert!(matches!(caller.read_u8().await, Ok(b'!')), "{number} had to go");
+            }
+        };
+        let serving = accept(listener, Seats::new(2, 8), hear);
+        LocalSet::new()
+            .run_until(async {
+                tokio::select! { () = serving => {}, () = answers => {} }
+            })
+            .await;
+    }
 }

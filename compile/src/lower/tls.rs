@@ -88,9 +88,11 @@ fn revocation_lists(
         let soon = life.end.saturating_sub(life.end.saturating_sub(life.begin) / 5);
         let what = format!("revocation list {} of {what}", index + 1);
         let message = if life.end < now {
-            format!("{what} is out of date: no certificate of its issuer is taken")
+            format!("{what} is out of date: without a later one no certificate of its issuer is taken")
         } else if soon < now {
-            format!("{what} is soon out of date: from then on no certificate of its issuer is taken")
+            format!(
+                "{what} is soon out of date: from then on, without a later one, no certificate of its issuer is taken"
+            )
         } else {
             continue;
         };

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{Lookup, Unavailable};
+use crate::api_server::again;
 use crate::limits::LOOKUP;
 
 /// Asks the API server each time: admissions are rare, and what was just written counts.
@@ -47,7 +48,7 @@ async fn get<K>(api: &Api<K>, name: &str) -> Result<Option<K>, Unavailable>
 where
     K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Serialize,
 {
-    match timeout(LOOKUP, api.get_opt(name)).await {
+    match timeout(LOOKUP, again(|| api.get_opt(name))).await {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(error)) => {
             tracing::warn!(error = &error as &dyn std::error::Error, "an admission cannot look something up");

@@ -48,6 +48,15 @@ impl Asked {
     pub(super) fn is_anything(&self) -> bool {
         self.sidecar.is_some() || self.agent
     }
+
+    /// Whether an init container of this name is one that injection puts there anew.
+    pub(super) fn replaces(&self, name: &str) -> bool {
+        match name {
+            names::CAPTURE | names::SIDECAR => self.sidecar.is_some(),
+            names::AGENT => self.agent,
+            _ => false,
+        }
+    }
 }
 
 /// How its traffic is to be protected.

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::annotations::Asked;
-use super::{Settings, names, pod};
+use super::{Settings, pod};
 
 /// What the names of our environment variables begin with.
 const OUR_VARIABLES: &str = "DOORWARD_";
@@ -42,14 +42,9 @@ pub(super) fn security_context(settings: &Settings) -> Value {
 
 /// Puts our containers before the pod's own init containers, in order; what an earlier run put there is replaced.
 pub(super) fn put_first(pod: &mut Value, ours: Vec<Value>, asked: &Asked) {
-    let replaced = |name: &str| match name {
-        names::CAPTURE | names::SIDECAR => asked.sidecar.is_some(),
-        names::AGENT => asked.agent,
-        _ => false,
-    };
     let Some(present) = pod::list_mut(pod, "initContainers") else { return };
     let (earlier, others): (Vec<Value>, Vec<Value>) =
-        std::mem::take(present).into_iter().partition(|container| replaced(pod::name_of(container)));
+        std::mem::take(present).into_iter().partition(|container| asked.replaces(pod::name_of(container)));
     let again = |container: Value| {
         let same = earlier.iter().find(|other| pod::name_of(other) == pod::name_of(&container));
         same.map_or_else(|| container.clone(), |same| overlay(same, container.clone()))

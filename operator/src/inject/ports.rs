@@ -63,7 +63,7 @@ fn tcp_numbers(declared: &[Declared]) -> BTreeSet<u16> {
 /// The protected ports in order, each with the port where the sidecar listens.
 pub(super) fn protected(pod: &Value, options: &Options, previous: &Previous, sink: &mut Sink) -> Vec<ProtectedPort> {
     let numbers = match &options.ports {
-        Some(wanted) => named(pod, wanted, sink),
+        Some(wanted) => named(pod, wanted, previous, sink),
         None => earlier(pod, previous).unwrap_or_else(|| only(pod, sink)),
     };
     if numbers.len() > MAX_PORTS {
@@ -82,28 +82,37 @@ pub(super) fn protected(pod: &Value, options: &Options, previous: &Previous, sin
     ports
 }
 
-fn named(pod: &Value, wanted: &[PortRef], sink: &mut Sink) -> BTreeSet<u16> {
+fn named(pod: &Value, wanted: &[PortRef], previous: &Previous, sink: &mut Sink) -> BTreeSet<u16> {
     let declared = declared(pod::applications(pod));
+    // Native sidecars are mostly put there by others: they do not tell whether the application declares its ports.
+    let tells = !tcp_numbers(&self::declared(pod::main_containers(pod))).is_empty();
     let known = tcp_numbers(&declared);
     let number = |wanted: &PortRef| match wanted {
-        PortRef::Number(number) => among(*number, &known, sink),
+        PortRef::Number(number) if !tells || known.contains(number) => Some(*number),
+        PortRef::Number(number) => undeclared(*number, &known, previous, sink),
         PortRef::Name(name) => resolve(name, &declared, sink),
     };
     wanted.iter().filter_map(number).collect()
 }
 
 /// A number that no container declares, where they do declare some, is mostly the port of the Service, or a slip: the proxy would
-/// stand where nobody listens, and the application's own port would be open.
-fn among(number: u16, known: &BTreeSet<u16>, sink: &mut Sink) -> Option<u16> {
-    if known.is_empty() || known.contains(&number) {
+/// stand where nobody listens, and the application's own port would be open. Only where an earlier run took it, another webhook
+/// may have added the container that declares some.
+fn undeclared(number: u16, known: &BTreeSet<u16>, previous: &Previous, sink: &mut Sink) -> Option<u16> {
+    let pointer = annotations::pointer("ports");
+    let declared = numbers_of(known);
+    if previous.ports.iter().any(|port| port.port == number) {
+        let advice = format!(
+            "no container declares the port `{number}`, declared by now are {declared}; it stays protected, as before: declare it"
+        );
+        sink.warn(&pointer, &advice);
         return Some(number);
     }
     let message = format!("no container declares the port `{number}`");
     let cure = format!(
-        "declared are {}: write the port on which the application listens, not the Service's, or declare it in the container",
-        numbers_of(known)
+        "declared are {declared}: write the port on which the application listens, not the Service's, or declare it in the container"
     );
-    sink.refuse(Code::UnknownPort, annotations::pointer("ports"), message, cure);
+    sink.refuse(Code::UnknownPort, pointer, message, cure);
     None
 }
 

@@ -25,11 +25,7 @@ impl Previous {
     /// Finds our containers. One that has our name and is not ours refuses the pod.
     pub(super) fn read(pod: &Value, asked: &Asked, sink: &mut Sink) -> Self {
         let mut previous = Self::default();
-        let wanted = |container: &Container<'_>| match pod::name_of(container.value) {
-            names::CAPTURE | names::SIDECAR => asked.sidecar.is_some(),
-            names::AGENT => asked.agent,
-            _ => false,
-        };
+        let wanted = |container: &Container<'_>| asked.replaces(pod::name_of(container.value));
         for container in pod::main_containers(pod).filter(wanted) {
             refuse(&container, sink);
         }

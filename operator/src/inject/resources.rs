@@ -60,7 +60,23 @@ pub struct Fault {
     pub cure: &'static str,
 }
 
-/// A quantity of processor time.
+/// A quantity of processor time that is asked for: it may be zero.
+///
+/// # Errors
+/// Where it is none, or out of bounds.
+pub fn cpu_request(text: &str) -> Result<String, Fault> {
+    bounded(text, 0, MOST_CPU_MILLIS, "write processors, `0` to `64`: `50m`")
+}
+
+/// A quantity of memory that is asked for.
+///
+/// # Errors
+/// Where it is none, or out of bounds.
+pub fn memory_request(text: &str) -> Result<String, Fault> {
+    bounded(text, 0, MOST_MEMORY.saturating_mul(1000), "write bytes, `0` to `64Gi`: `64Mi`")
+}
+
+/// The most processor time.
 ///
 /// # Errors
 /// Where it is none, or out of bounds.
@@ -68,7 +84,7 @@ pub fn cpu(text: &str) -> Result<String, Fault> {
     bounded(text, LEAST_CPU_MILLIS, MOST_CPU_MILLIS, "write processors, `1m` to `64`: `200m`")
 }
 
-/// A quantity of memory.
+/// The most memory.
 ///
 /// # Errors
 /// Where it is none, or out of bounds.
@@ -96,6 +112,10 @@ mod tests {
         assert_eq!(memory("128Mi").as_deref(), Ok("128Mi"));
         assert!(memory("128m").unwrap_err().to_string().contains("out of bounds; write bytes"));
         assert!(cpu("100").unwrap_err().to_string().contains("out of bounds"));
+        assert_eq!(cpu_request("0").as_deref(), Ok("0"));
+        assert_eq!(memory_request("16Mi").as_deref(), Ok("16Mi"), "less than it takes may be asked for");
+        assert!(cpu_request("100").is_err() && memory_request("65Gi").is_err() && memory_request("-1").is_err());
+        assert!(cpu("0").is_err() && memory("16Mi").is_err(), "with that it could not run");
         assert!(cpu("much").unwrap_err().to_string().contains("no quantity"));
     }
 

@@ -204,6 +204,13 @@ mod protecting {
         assert_eq!(ports(&injected(&with("redis,9090,http", "bind"))), [(3000, 3000), (6379, 6379), (9090, 9090)]);
         let undeclared = pod(json!({"inject": "true", "ports": "8443"}), json!({"containers": [{"name": "app"}]}));
         assert_eq!(ports(&injected(&undeclared)), [(8443, 15943)], "who declares none may name any");
+        let beside = pod(
+            json!({"inject": "true", "ports": "8443"}),
+            json!({"containers": [{"name": "app"}], "initContainers": [
+                {"name": "mesh", "restartPolicy": "Always", "ports": [{"containerPort": 15090}]}
+            ]}),
+        );
+        assert_eq!(ports(&injected(&beside)), [(8443, 15943)], "a native sidecar tells nothing of the application");
         for (name, code, cure) in [
             ("htpp", "unknown_port", "did you mean `http`?"),
             ("zzz", "unknown_port", "declared are `http`, `metrics`, `metrics`, `redis`"),
@@ -640,6 +647,9 @@ mod fitting {
         let path = "spec.initContainers[0].volumeMounts[1].name".to_owned();
         assert_eq!(codes(&with("initContainers", "doorward-state")), [("name_taken", path)]);
         assert!(run(&with("containers", "doorward-client")).is_ok());
+        let mut named = with("initContainers", "doorward-state");
+        named["spec"]["initContainers"][0]["name"] = json!("doorward-agent");
+        assert_eq!(codes(&named).len(), 1, "no name opens it: nobody asked for an agent");
     }
 
     #[test]
@@ -708,6 +718,19 @@ mod again {
         assert_eq!(twice["spec"]["volumes"], meddled["spec"]["volumes"]);
         assert_eq!(container(&twice, "app"), container(&meddled, "app"));
         assert_eq!(injected(&twice), twice);
+    }
+
+    #[test]
+    fn another_injector_in_between_does_not_unsay_a_port_that_nobody_declares() {
+        let spec = json!({"containers": [{"name": "app"}]});
+        let once = injected(&pod(json!({"inject": "true", "ports": "8080"}), spec));
+        let mut meddled = once.clone();
+        meddle(&mut meddled);
+        let twice = run(&meddled).unwrap();
+        assert_eq!(ports(&twice.pod), [(8080, 15943)]);
+        assert!(twice.warnings.iter().any(|warning| warning.contains("declare")), "{:?}", twice.warnings);
+        meddled["metadata"]["annotations"]["doorward.dev/ports"] = json!("80");
+        assert_eq!(run(&meddled).unwrap_err()[0].code, Code::UnknownPort, "which nobody has taken");
     }
 
     #[test]

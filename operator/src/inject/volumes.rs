@@ -4,10 +4,10 @@ use policy::wire::AUDIENCE;
 use serde_json::{Value, json};
 
 use super::Capture;
-use super::annotations::Options;
+use super::annotations::{Asked, Options};
 use super::containers::overlay;
 use super::limits::{SMALL_SIZE, STATE_SIZE, TOKEN_SECONDS};
-use super::pod;
+use super::pod::{self, Container};
 use super::previous::Previous;
 use super::refusal::{Code, Sink};
 
@@ -55,17 +55,19 @@ fn memory(name: &str, size: &str) -> Value {
 }
 
 /// Refuses containers of others that have our key, our token or our proof mounted: they could be the proxy.
-pub(super) fn refuse_mounts(pod: &Value, sink: &mut Sink) {
+pub(super) fn refuse_mounts(pod: &Value, asked: &Asked, sink: &mut Sink) {
     let is_private = |mount: &Value| {
         let name = mount.get("name").and_then(Value::as_str);
         name.is_some_and(|name| [TOKEN, STATE, CAPTURE, TLS].contains(&name))
     };
-    for container in pod::others(pod) {
+    let stays = |container: &Container<'_>| !asked.replaces(pod::name_of(container.value));
+    for container in pod::main_containers(pod).chain(pod::init_containers(pod).filter(stays)) {
         let mounts = pod::entries(container.value, "volumeMounts").enumerate();
         for (index, _) in mounts.filter(|(_, mount)| is_private(mount)) {
             let pointer = format!("{}/volumeMounts/{index}/name", container.pointer);
             let message = "the volume is the proxy's alone".to_owned();
-            sink.refuse(Code::NameTaken, pointer, message, "take the mount out, or give your own volume another name");
+            let cure = "take the mount out, or give your own volume another name; a container that an earlier injection left there goes";
+            sink.refuse(Code::NameTaken, pointer, message, cure);
         }
     }
 }

@@ -72,8 +72,9 @@ impl RevocationLists {
         self.0.iter().filter_map(|list| list.end)
     }
 
-    /// Looks whether a chain holds under the lists of the leaf's issuer. `verify` verifies it under one: webpki itself looks at the first of a name and at no other, and one name may have several lists, an old one and a
-    /// new one, or of the old key and of the new one.
+    /// Looks whether a chain that verified without lists holds under those of the leaf's issuer. `verify` verifies it under one:
+    /// webpki itself looks at the first of a name and at no other, and one name may have several lists, an old one and a new one,
+    /// or of the old key and of the new one.
     ///
     /// # Errors
     /// Where one of them names the leaf, or none covers it.
@@ -105,13 +106,16 @@ fn strict<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptio
     Some(strict.build())
 }
 
-/// Whether a list is not about the leaf: of another key or for other certificates, or out of date.
+/// Whether a list leaves the leaf as it is. The path is proven by then, so all that verification may say for the first time is
+/// about this list: it names the leaf, or there was more to look at than the library looks at. Everything else (another key's, for
+/// other certificates, out of date, signed in a way that we do not know) makes the list one that does not count.
 fn says_nothing(error: &Error) -> bool {
-    matches!(
+    !matches!(
         error,
-        Error::UnknownRevocationStatus
-            | Error::CrlExpired { .. }
-            | Error::InvalidCrlSignatureForPublicKey
-            | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_)
+        Error::CertRevoked
+            | Error::MaximumPathDepthExceeded
+            | Error::MaximumSignatureChecksExceeded
+            | Error::MaximumPathBuildCallsExceeded
+            | Error::MaximumNameConstraintComparisonsExceeded
     )
 }

@@ -305,6 +305,32 @@ fn list(ca: &Made, revoked: &[u64], until: i32) -> Vec<u8> {
     params.signed_by(&Issuer::from_params(&ca.params, &ca.key)).unwrap().der().to_vec()
 }
 
+/// RFC 4210, section 4.4: the new key, certified with the old one, under the same name.
+#[test]
+fn a_list_of_the_old_key_keeps_nobody_of_the_new_one_out() {
+    let params = || {
+        let mut params = authority("root");
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params
+    };
+    for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ED25519] {
+        let old = Made::by(params(), None);
+        let new = Made::with_key(params(), KeyPair::generate_for(algorithm).unwrap(), Some(&old));
+        let mut leaf = leaf(vec![uri(WEB)]);
+        leaf.serial_number = Some(7_u64.into());
+        let made = Made::by(leaf, Some(&new));
+        let verdict = |lists: [Vec<u8>; 2]| {
+            let ca = ClientCa::new("cluster", true, std::slice::from_ref(&old.der), &lists).unwrap();
+            verify(&[ca], DOMAIN, &made.der, std::slice::from_ref(&new.der), NOW).map(|peer| peer.ca.to_string())
+        };
+        let (of_old, of_new) = (list(&old, &[], 2040), list(&new, &[8], 2040));
+        assert_eq!(verdict([of_old.clone(), of_new.clone()]).as_deref(), Ok("cluster"));
+        assert_eq!(verdict([of_new, of_old.clone()]).as_deref(), Ok("cluster"));
+        assert_eq!(verdict([of_old.clone(), list(&new, &[7], 2040)]), Err(CertificateFault::Revoked));
+        assert_eq!(verdict([of_old.clone(), of_old]), Err(CertificateFault::Revoked), "none covers it");
+    }
+}
+
 /// webpki takes an anchor whatever its dates.
 #[test]
 fn an_authority_vouches_while_it_is_valid() {
@@ -378,6 +404,18 @@ fn revocation_lists_cover_the_leaf_and_must_be_in_date() {
     ] {
         assert_eq!(verdict(&lists.map(Clone::clone)).as_deref(), expected.as_ref().copied());
     }
+    // ecdsa-with-SHA224 in place of ecdsa-with-SHA256 (RFC 5758, section 3.2).
+    let mut unknown = names_it.clone();
+    let algorithm = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
+    let last: Vec<usize> = (0..unknown.len()).filter(|end| unknown[..*end].ends_with(&algorithm)).collect();
+    last.iter().for_each(|index| unknown[*index] = 1);
+    assert_eq!(last.len(), 2);
+    assert_eq!(
+        verdict(&[unknown.clone(), old]).as_deref(),
+        Ok("cluster"),
+        "a list that cannot be checked does not count"
+    );
+    assert_eq!(verdict(&[unknown]), Err(CertificateFault::Revoked), "but nobody is good because of it");
     assert!(ClientCa::new("x", false, &[], &[vec![0x30]]).is_err());
     assert!(check_crl(&[0x30]).is_err() && check_crl(&list(&root, &[], 2040)).is_ok());
 }

@@ -1,5 +1,6 @@
 //! Who is asked about a token.
 
+use crate::api_server::again;
 use crate::limits::API_TIMEOUT;
 use futures_util::future::BoxFuture;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
@@ -46,7 +47,7 @@ impl Reviewer for KubeReviewer {
             let spec = TokenReviewSpec { audiences: Some(vec![AUDIENCE.to_owned()]), token: Some(token.to_owned()) };
             let review = TokenReview { spec, ..TokenReview::default() };
             let params = PostParams::default();
-            match timeout(API_TIMEOUT, self.0.create(&params, &review)).await {
+            match timeout(API_TIMEOUT, again(|| self.0.create(&params, &review))).await {
                 Ok(Ok(review)) => review.status.ok_or(ReviewError::Empty),
                 Ok(Err(error)) => Err(ReviewError::Api(Box::new(error))),
                 Err(_) => Err(ReviewError::Timeout),

@@ -125,7 +125,7 @@ async fn accept<F: Future<Output = ()> + 'static>(
                     drop(seat);
                 });
                 seats.serves(number, task.abort_handle());
-                // Whoever has sent its question is heard before the next comes, to whom the silent give way.
+                // Whoever has sent its question is heard before a burst of others takes its seat.
                 tokio::task::yield_now().await;
             }
             Err(_) => sleep(ACCEPT_PAUSE).await,
@@ -210,7 +210,7 @@ mod tests {
     use tokio::task::LocalSet;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn whoever_has_sent_its_question_is_heard_before_the_next_comes() {
+    async fn whoever_has_sent_its_question_is_heard_in_a_burst() {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let mut callers = Vec::new();

@@ -50,11 +50,11 @@ pub const AGENT_MEMORY: &str = "32Mi";
 /// The most that the agent may take.
 pub const AGENT_MEMORY_LIMIT: &str = "64Mi";
 
-/// The least processor time that can be asked for, in thousandths: Kubernetes knows no smaller unit.
+/// The least processor time that a sidecar may have, in thousandths: Kubernetes knows no smaller unit.
 pub const LEAST_CPU_MILLIS: u64 = 1;
 /// The most: no node has more, and a slip (`100` for `100m`) should be told here.
 pub const MOST_CPU_MILLIS: u64 = 64_000;
-/// The least memory in bytes: below, the sidecar cannot start. It catches `128m`, which is an eighth of a byte.
+/// The least memory that a sidecar may have, in bytes: below, it cannot start.
 pub const LEAST_MEMORY: u64 = 32 << 20;
 /// The most memory in bytes.
 pub const MOST_MEMORY: u64 = 64 << 30;

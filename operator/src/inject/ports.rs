@@ -84,27 +84,27 @@ pub(super) fn protected(pod: &Value, options: &Options, previous: &Previous, sin
 
 fn named(pod: &Value, wanted: &[PortRef], previous: &Previous, sink: &mut Sink) -> BTreeSet<u16> {
     let declared = declared(pod::applications(pod));
-    // Native sidecars are mostly put there by others: they do not tell whether the application declares its ports.
-    let tells = !tcp_numbers(&self::declared(pod::main_containers(pod))).is_empty();
     let known = tcp_numbers(&declared);
     let number = |wanted: &PortRef| match wanted {
-        PortRef::Number(number) if !tells || known.contains(number) => Some(*number),
-        PortRef::Number(number) => undeclared(*number, &known, previous, sink),
+        PortRef::Number(number) if known.is_empty() || known.contains(number) => Some(*number),
+        PortRef::Number(number) => undeclared(pod, *number, &known, previous, sink),
         PortRef::Name(name) => resolve(name, &declared, sink),
     };
     wanted.iter().filter_map(number).collect()
 }
 
 /// A number that no container declares, where they do declare some, is mostly the port of the Service, or a slip: the proxy would
-/// stand where nobody listens, and the application's own port would be open. Only where an earlier run took it, another webhook
-/// may have added the container that declares some.
-fn undeclared(number: u16, known: &BTreeSet<u16>, previous: &Previous, sink: &mut Sink) -> Option<u16> {
+/// stand where nobody listens, and the application's own port would be open. Not where others alone may have declared: native
+/// sidecars, or a container that another webhook added since an earlier run took the number of an application without any.
+fn undeclared(pod: &Value, number: u16, known: &BTreeSet<u16>, previous: &Previous, sink: &mut Sink) -> Option<u16> {
+    let mains: Vec<bool> =
+        pod::main_containers(pod).map(|container| tcp_numbers(&declared([container].into_iter())).is_empty()).collect();
+    let was_taken = previous.ports.iter().any(|port| port.port == number);
     let pointer = annotations::pointer("ports");
     let declared = numbers_of(known);
-    if previous.ports.iter().any(|port| port.port == number) {
-        let advice = format!(
-            "no container declares the port `{number}`, declared by now are {declared}; it stays protected, as before: declare it"
-        );
+    if mains.iter().all(|silent| *silent) || was_taken && mains.contains(&true) {
+        let advice =
+            format!("no container declares the port `{number}`, but others are declared: {declared}; declare it");
         sink.warn(&pointer, &advice);
         return Some(number);
     }

@@ -73,10 +73,12 @@ pub fn cpu_request(text: &str) -> Result<String, Fault> {
 /// # Errors
 /// Where it is none, or out of bounds.
 pub fn memory_request(text: &str) -> Result<String, Fault> {
-    bounded(text, 0, MOST_MEMORY.saturating_mul(1000), "write bytes, `0` to `64Gi`: `64Mi`")
+    // Less than a mebibyte is a slip: `128m` is an eighth of a byte.
+    let least = if millis(text) == Some(0) { 0 } else { 1000 << 20 };
+    bounded(text, least, MOST_MEMORY.saturating_mul(1000), "write bytes, `0`, or `1Mi` to `64Gi`: `64Mi`")
 }
 
-/// The most processor time.
+/// A quantity of processor time that a sidecar may have.
 ///
 /// # Errors
 /// Where it is none, or out of bounds.
@@ -84,7 +86,7 @@ pub fn cpu(text: &str) -> Result<String, Fault> {
     bounded(text, LEAST_CPU_MILLIS, MOST_CPU_MILLIS, "write processors, `1m` to `64`: `200m`")
 }
 
-/// The most memory.
+/// A quantity of memory that a sidecar may have.
 ///
 /// # Errors
 /// Where it is none, or out of bounds.
@@ -115,6 +117,7 @@ mod tests {
         assert_eq!(cpu_request("0").as_deref(), Ok("0"));
         assert_eq!(memory_request("16Mi").as_deref(), Ok("16Mi"), "less than it takes may be asked for");
         assert!(cpu_request("100").is_err() && memory_request("65Gi").is_err() && memory_request("-1").is_err());
+        assert!(memory_request("0").is_ok() && memory_request("128m").is_err());
         assert!(cpu("0").is_err() && memory("16Mi").is_err(), "with that it could not run");
         assert!(cpu("much").unwrap_err().to_string().contains("no quantity"));
     }

@@ -210,7 +210,9 @@ mod protecting {
                 {"name": "mesh", "restartPolicy": "Always", "ports": [{"containerPort": 15090}]}
             ]}),
         );
-        assert_eq!(ports(&injected(&beside)), [(8443, 15943)], "a native sidecar tells nothing of the application");
+        let beside = run(&beside).unwrap();
+        assert_eq!(ports(&beside.pod), [(8443, 15943)], "a native sidecar tells nothing of the application");
+        assert_eq!(beside.warnings.len(), 1, "{:?}", beside.warnings);
         for (name, code, cure) in [
             ("htpp", "unknown_port", "did you mean `http`?"),
             ("zzz", "unknown_port", "declared are `http`, `metrics`, `metrics`, `redis`"),
@@ -729,6 +731,9 @@ mod again {
         let twice = run(&meddled).unwrap();
         assert_eq!(ports(&twice.pod), [(8080, 15943)]);
         assert!(twice.warnings.iter().any(|warning| warning.contains("declare")), "{:?}", twice.warnings);
+        let mut moved = injected(&pod(json!({"inject": "true", "ports": "3000"}), app()));
+        moved["spec"]["containers"][0]["ports"][0]["containerPort"] = json!(4000);
+        assert_eq!(run(&moved).unwrap_err()[0].code, Code::UnknownPort, "what the application declared was changed");
         meddled["metadata"]["annotations"]["doorward.dev/ports"] = json!("80");
         assert_eq!(run(&meddled).unwrap_err()[0].code, Code::UnknownPort, "which nobody has taken");
     }

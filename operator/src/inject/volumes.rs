@@ -66,7 +66,7 @@ pub(super) fn refuse_mounts(pod: &Value, asked: &Asked, sink: &mut Sink) {
         for (index, _) in mounts.filter(|(_, mount)| is_private(mount)) {
             let pointer = format!("{}/volumeMounts/{index}/name", container.pointer);
             let message = "the volume is the proxy's alone".to_owned();
-            let cure = "take the mount out, or give your own volume another name; a container that an earlier injection left there goes";
+            let cure = "take the mount out, or give your own volume another name; take out a container that an earlier injection left";
             sink.refuse(Code::NameTaken, pointer, message, cure);
         }
     }

@@ -107,12 +107,13 @@ fn strict<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptio
 }
 
 /// Whether a list leaves the leaf as it is. The path is proven by then, so all that verification may say for the first time is
-/// about this list: it names the leaf, or there was more to look at than the library looks at. Everything else (another key's, for
-/// other certificates, out of date, signed in a way that we do not know) makes the list one that does not count.
+/// about this list: it names the leaf, it is signed in a way that we do not know and may name it, or there was more to look at than
+/// the library looks at. Everything else (another key's, for other certificates, out of date) makes it one that does not count.
 fn says_nothing(error: &Error) -> bool {
     !matches!(
         error,
         Error::CertRevoked
+            | Error::UnsupportedCrlSignatureAlgorithmContext(_)
             | Error::MaximumPathDepthExceeded
             | Error::MaximumSignatureChecksExceeded
             | Error::MaximumPathBuildCallsExceeded

@@ -22,10 +22,12 @@ use policy::certificate::ClientCa;
 use policy::decide::{Authenticate, Question, audit_unreadable, explain};
 use policy::keys::KeySet;
 use policy::peer::Peer;
+use policy::reason::Reason;
 use policy::request::{CanonicalRequest, SizeLimits};
 use policy::ruleset::Ruleset;
 use policy::time::Timestamp;
 use policy::token::{self, Unproven, VerifiedToken};
+use policy::wire::TlsMode;
 use request::Head;
 use rustls_pki_types::CertificateDer;
 
@@ -68,7 +70,8 @@ impl Judge {
     /// Answers one request.
     ///
     /// # Errors
-    /// Where the question is not one: the text tells what to give instead.
+    /// A [`policy::certificate::CertificateFault`] where the TLS handshake would fail for the peer's certificate; else the question is
+    /// not one, and the text tells what to give instead.
     pub fn answer(&self, request: &Request) -> anyhow::Result<Answer> {
         let head = match Head::parse(request)? {
             Ok(head) => head,
@@ -134,6 +137,9 @@ impl Judged {
     fn answer(&self, request: &Request, mut head: Head) -> anyhow::Result<Answer> {
         let ruleset = &self.compiled.ruleset;
         let peer = self.peer(request)?;
+        if peer.plaintext && !matches!(ruleset.accepts(), TlsMode::Permissive | TlsMode::Plaintext) {
+            return Ok(Answer::of_hygiene(Reason::Plaintext));
+        }
         let sent = head.headers.clone();
         self.stand_in(request, &mut head.headers)?;
         let mut authenticate = Witness { judged: self, identity: request.identity.as_ref(), looked: false };

@@ -67,12 +67,9 @@ fn run_suite(suite: &Suite) -> anyhow::Result<Vec<Outcome>> {
 fn run_case(judge: &Judge, case: &Case, file: &Path) -> Outcome {
     let request = with_host(judge, case);
     let answer = judge.answer(&request);
-    let verdict = match &answer {
-        Err(error) => Verdict::Failed(vec![format!("{error:#}")]),
-        Ok(answer) => match differences(case, answer) {
-            differences if differences.is_empty() => Verdict::Passed,
-            differences => Verdict::Failed(differences),
-        },
+    let verdict = match differences(case, &answer) {
+        differences if differences.is_empty() => Verdict::Passed,
+        differences => Verdict::Failed(differences),
     };
     Outcome {
         file: file.to_owned(),

@@ -48,8 +48,9 @@ pub struct ClientCa {
     revocation: RevocationLists,
 }
 
-/// Why a client certificate proves nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why a client certificate proves nothing; in JSON and YAML its name in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CertificateFault {
     /// It is not a certificate.
     #[error("it cannot be read")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use policy::certificate::{ClientCa, identify, verify};
+use policy::certificate::{CertificateFault, ClientCa, identify, verify};
 use policy::peer::{Peer, PeerCertificate};
 use policy::ruleset::{Ruleset, Tls};
 use policy::time::Timestamp;
@@ -13,6 +13,11 @@ use rustls_pki_types::CertificateDer;
 use super::{PeerInput, PeerNames};
 use crate::pem::certificates;
 
+/// Reads the peer.
+///
+/// # Errors
+/// A [`CertificateFault`] where the TLS handshake would fail: then there is no request to decide about. Else a text that tells what
+/// to give instead.
 pub(super) fn read(
     input: Option<&PeerInput>,
     cas: &[ClientCa],
@@ -22,10 +27,21 @@ pub(super) fn read(
     let tls = ruleset.tls();
     let none = PeerInput::default();
     let input = input.unwrap_or(&none);
+    let said = input.plaintext == Some(true);
     let certificate = match (&input.certificate, &input.identity) {
         (Some(_), Some(_)) => bail!("give either a certificate or a peer identity, not both"),
+        (None, None) if said => None,
+        _ if said => bail!("without TLS nobody shows a certificate: leave `peer.plaintext` or the certificate out"),
         (Some(pem), None) if input.verified == Some(true) => Some(taken_as_verified(pem, cas, tls)?),
-        (Some(pem), None) => verified(pem, cas, tls, now)?,
+        (Some(pem), None) => match verified(pem, cas, tls, now)? {
+            Ok(peer) => Some(peer),
+            // In Audit it is no peer, and the request is taken all the same.
+            Err(_) if ruleset.is_audit() => None,
+            Err(fault) => {
+                let error = anyhow::Error::new(fault);
+                return Err(error.context("the TLS handshake would fail for `peer.certificate`"));
+            }
+        },
         (None, Some(names)) => Some(named(names, cas, tls)?),
         // Nobody gets so far under Mutual without a certificate: a verified caller that nobody knows.
         (None, None) if ruleset.accepts() == TlsMode::Mutual => Some(PeerCertificate {
@@ -34,7 +50,8 @@ pub(super) fn read(
         }),
         (None, None) => None,
     };
-    let plaintext = tls.mode == TlsMode::Plaintext && certificate.is_none();
+    let assumed = || tls.mode == TlsMode::Plaintext && certificate.is_none();
+    let plaintext = input.plaintext.unwrap_or_else(assumed);
     Ok(Peer { address: input.ip.map(|ip| ip.to_canonical()), certificate, plaintext, tls12: false })
 }
 
@@ -42,21 +59,26 @@ fn chain(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     certificates(pem).context("`peer.certificate`")
 }
 
-/// The handshake would fail where no CA vouches: then there is no request to decide about.
-fn verified(pem: &str, cas: &[ClientCa], tls: &Tls, now: Option<Timestamp>) -> anyhow::Result<Option<PeerCertificate>> {
+/// What a chain proves, by the CAs of the policy; an outer error where that cannot be asked.
+fn verified(
+    pem: &str,
+    cas: &[ClientCa],
+    tls: &Tls,
+    now: Option<Timestamp>,
+) -> anyhow::Result<Result<PeerCertificate, CertificateFault>> {
     let now = now.context("a certificate is verified: give the time as `now`")?;
     let since_epoch = Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or(0));
     let chain = chain(pem)?;
     let (leaf, intermediates) = chain.split_first().context("no certificate")?;
-    let peer = verify(cas, &tls.trust_domain, leaf, intermediates, since_epoch);
-    peer.map(Some).map_err(|fault| anyhow::anyhow!("the TLS handshake would fail for `peer.certificate`: {fault}"))
+    Ok(verify(cas, &tls.trust_domain, leaf, intermediates, since_epoch))
 }
 
 fn taken_as_verified(pem: &str, cas: &[ClientCa], tls: &Tls) -> anyhow::Result<PeerCertificate> {
     let ca = cas.first().context("the policy has no CA")?;
     let chain = chain(pem)?;
     let leaf = chain.first().context("no certificate")?;
-    Ok(policy::certificate::names_of(leaf, ca, &tls.trust_domain)?)
+    let named = policy::certificate::names_of(leaf, ca, &tls.trust_domain);
+    named.map_err(|fault| anyhow::anyhow!("`peer.certificate`: {fault}"))
 }
 
 fn named(names: &PeerNames, cas: &[ClientCa], tls: &Tls) -> anyhow::Result<PeerCertificate> {

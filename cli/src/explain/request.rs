@@ -85,6 +85,9 @@ pub struct PeerInput {
     /// Its names, taken as verified, in place of a certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<PeerNames>,
+    /// Whether it speaks without TLS. Without it, it does under `tls.mode: Plaintext`, and under no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plaintext: Option<bool>,
 }
 
 /// What a certificate would prove.

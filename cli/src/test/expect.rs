@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use policy::certificate::CertificateFault;
 use policy::reason::Reason;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
@@ -21,6 +22,8 @@ pub enum Expect {
     Deny(DenyText),
     /// The proxy answers itself.
     Own(Own),
+    /// The TLS handshake fails, for this reason where one is given: no CA of the policy vouches for the certificate.
+    Unverified(Option<CertificateFault>),
 }
 
 /// What an answer of the proxy itself must have; what is left out is not looked at.
@@ -82,6 +85,7 @@ impl<'de> Deserialize<'de> for Expect {
             Allow(Allow),
             Deny(DenyText),
             Own(Own),
+            Unverified(CertificateFault),
         }
 
         struct Reader;
@@ -91,7 +95,7 @@ impl<'de> Deserialize<'de> for Expect {
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
-                    "`allow`, `deny`, `own`, or one of them with what it must have, such as `{deny: token_missing}`",
+                    "`allow`, `deny`, `own`, `unverified`, or one of them with what it must have, such as `{deny: token_missing}`",
                 )
             }
 
@@ -100,7 +104,8 @@ impl<'de> Deserialize<'de> for Expect {
                     "allow" => Ok(Expect::Allow(Allow::default())),
                     "deny" => Ok(Expect::Deny(DenyText::Full(Deny::default()))),
                     "own" => Ok(Expect::Own(Own::default())),
-                    _ => Err(E::unknown_variant(word, &["allow", "deny", "own"])),
+                    "unverified" => Ok(Expect::Unverified(None)),
+                    _ => Err(E::unknown_variant(word, &["allow", "deny", "own", "unverified"])),
                 }
             }
 
@@ -109,6 +114,7 @@ impl<'de> Deserialize<'de> for Expect {
                     Named::Allow(allow) => Expect::Allow(allow),
                     Named::Deny(deny) => Expect::Deny(deny),
                     Named::Own(own) => Expect::Own(own),
+                    Named::Unverified(fault) => Expect::Unverified(Some(fault)),
                 })
             }
         }
@@ -179,12 +185,23 @@ fn unknown(what: &str, text: &str, known: BTreeSet<&str>) -> String {
     }
 }
 
-/// How an answer differs from what a case expects, a line each.
+/// How what came differs from what a case expects, a line each.
 #[must_use]
-pub fn differences(case: &Case, answer: &Answer) -> Vec<String> {
+pub fn differences(case: &Case, came: &anyhow::Result<Answer>) -> Vec<String> {
     let mut found = Differences(Vec::new());
+    let answer = match (came, &case.expect) {
+        (Ok(answer), _) => answer,
+        (Err(error), expect) => {
+            match (error.downcast_ref::<CertificateFault>(), expect) {
+                (Some(fault), Expect::Unverified(wanted)) => found.compare("unverified", *wanted, fault),
+                _ => found.0.push(format!("{error:#}")),
+            }
+            return found.0;
+        }
+    };
     let rule = answer.rule.as_ref().map(|rule| rule.index);
     match &case.expect {
+        Expect::Unverified(_) => found.compare("effect", Some("unverified"), &answer.effect),
         Expect::Allow(allow) => {
             found.compare("effect", Some("allow"), &answer.effect);
             found.compare("rule", allow.rule.map(Some), &rule);

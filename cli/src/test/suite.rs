@@ -80,6 +80,7 @@ struct RawPeer {
     ip: Option<std::net::IpAddr>,
     certificate: Option<String>,
     verified: Option<bool>,
+    plaintext: Option<bool>,
     identity: Option<PeerNames>,
     ca: Option<String>,
     service_account: Option<String>,
@@ -175,7 +176,8 @@ impl RawPeer {
         let short = self.ca.is_some() || self.service_account.is_some() || !dns.is_empty() || !spiffe.is_empty();
         let names = PeerNames { ca: self.ca, spiffe, dns, service_account: self.service_account };
         let identity = self.identity.or_else(|| short.then_some(names));
-        PeerInput { ip: self.ip, certificate: self.certificate, verified: self.verified, identity }
+        let Self { ip, certificate, verified, plaintext, .. } = self;
+        PeerInput { ip, certificate, verified, identity, plaintext }
     }
 }
 

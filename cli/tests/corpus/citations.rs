@@ -13,6 +13,22 @@ const DOCUMENT: &str = "docs/decisions.md";
 /// What stands before the names of the tests that show a sentence.
 const MARKER: &str = "Shown by ";
 
+/// The sentences that decide nothing about a request by itself, by what they are about: no pair of a refusal and a grant can show
+/// them, and each names a test. Every other sentence has a case of both.
+const WITHOUT_A_PAIR: [(&str, &[&str]); 5] = [
+    (
+        "the form of a refusal, and the application's own answers",
+        &["answer-1", "answer-2", "answer-3", "answer-4", "answer-5", "answer-6", "answer-9", "cors-2"],
+    ),
+    (
+        "what the application gets of a request that passes",
+        &["route-15", "audit-4", "proxy-7", "set-1", "set-2", "set-3", "set-4", "set-5", "set-6", "header-5"],
+    ),
+    ("a request that the parser makes plain before anybody sees it", &["framing-2"]),
+    ("policies, and connections over time", &["cert-5", "cert-6", "cert-7"]),
+    ("times", &["time-1", "time-2", "time-3", "time-4", "time-5", "time-6", "time-7"]),
+];
+
 /// A sentence: the tests that it names, and how many cases show it.
 #[derive(Default)]
 struct Sentence {
@@ -71,6 +87,7 @@ pub(super) fn cited(why: &str) -> (Vec<&str>, &str) {
 fn grants(case: &Case) -> bool {
     match &case.expect {
         Expect::Allow(_) | Expect::Own(_) => true,
+        Expect::Unverified(_) => false,
         Expect::Deny(deny) => deny.full().audit == Some(true),
     }
 }
@@ -116,15 +133,21 @@ fn every_sentence_is_shown_by_a_refusal_and_a_grant() {
         }
     }
     let known = tests_of_the_repository();
+    let without: BTreeSet<&str> = WITHOUT_A_PAIR.iter().flat_map(|(_, ids)| *ids).copied().collect();
     for (id, Sentence { tests, refusals, grants }) in &sentences {
         println!("{id:12} {refusals:4} refused {grants:4} granted  {}", tests.join(" "));
-        if tests.is_empty() && (*refusals == 0 || *grants == 0) {
-            faults.push(format!("[{id}]: {refusals} cases refuse and {grants} grant, and no test is named"));
+        let is_pair = *refusals > 0 && *grants > 0;
+        match without.contains(id.as_str()) {
+            false if !is_pair => faults.push(format!("[{id}]: {refusals} cases refuse and {grants} grant")),
+            true if is_pair => faults.push(format!("[{id}]: has a pair of cases: take it off the list")),
+            true if tests.is_empty() => faults.push(format!("[{id}]: no test is named")),
+            _ => {}
         }
         for test in tests.iter().filter(|test| !known.contains(*test)) {
             faults.push(format!("[{id}]: there is no test `{test}`"));
         }
     }
+    faults.extend(without.iter().filter(|id| !positions.contains_key(**id)).map(|id| format!("[{id}]: no sentence")));
     assert!(sentences.len() > 100, "the document shrank to {} sentences", sentences.len());
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
 }

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use policy::certificate::{check_crl, crl_of, subject_of};
+use policy::certificate::{CrlFault, check_crl, crl_of, subject_of};
 use policy::wire::{ClientCa, Tls, TlsMode, TlsVersion};
 
 use rustls_pki_types::pem::PemObject;
@@ -66,6 +66,10 @@ fn client_ca(context: &Context, ca: &crds::ClientCa, pointer: &str, sink: &mut S
     ClientCa { name: ca.name.clone(), built_in: ca.built_in == Some(true), certificates, crls }
 }
 
+/// What to write where a revocation list should stand.
+const IN_PEM: &str =
+    "write revocation lists in PEM, each between `-----BEGIN X509 CRL-----` and `-----END X509 CRL-----`";
+
 fn revocation_lists(
     context: &Context,
     source: &crds::ConfigMapKey,
@@ -75,13 +79,22 @@ fn revocation_lists(
     let Some(pem) = context.text(&source.config_map_name, &source.key, pointer, sink) else { return Vec::new() };
     let what = format!("{} of ConfigMap {}", quoted(&source.key), quoted(&source.config_map_name));
     let lists = CertificateRevocationListDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let lists = lists.ok().filter(|lists| !lists.is_empty());
-    if lists.as_ref().is_none_or(|lists| lists.iter().any(|list| check_crl(list).is_err())) {
-        let hint =
-            "write revocation lists in PEM, each between `-----BEGIN X509 CRL-----` and `-----END X509 CRL-----`";
-        sink.error(&format!("{pointer}/key"), Code::BadCertificate, format!("{what} holds no revocation list"), hint);
-    }
     let lists = lists.unwrap_or_default();
+    if lists.is_empty() {
+        let message = format!("{what} holds no revocation list");
+        sink.error(&format!("{pointer}/key"), Code::BadCertificate, message, IN_PEM);
+    }
+    for (index, list) in lists.iter().enumerate() {
+        let Err(fault) = check_crl(list) else { continue };
+        let hint = match fault {
+            CrlFault::Malformed => IN_PEM,
+            CrlFault::Algorithm => {
+                "have it signed by a P-256 or P-384 key with SHA-256 or SHA-384, by an RSA key with SHA-256 to SHA-512, or by an Ed25519 key"
+            }
+        };
+        let message = format!("revocation list {} of {what} cannot be used: {fault}", index + 1);
+        sink.error(&format!("{pointer}/key"), Code::BadCertificate, message, hint);
+    }
     for (index, list) in lists.iter().enumerate() {
         let Some((now, (_, life))) = context.now().zip(crl_of(list)) else { continue };
         // The last fifth: an issuer that is in time has replaced it by now.

@@ -1,6 +1,6 @@
 //! Certificate revocation lists (RFC 5280, section 5): of the leaf, in date, and of its own issuer.
 
-use super::{CertificateFault, Life};
+use super::{CertificateFault, Life, SIGNATURE_ALGORITHMS};
 use std::time::Duration;
 use webpki::{
     CertRevocationList, Error, ExpirationPolicy, OwnedCertRevocationList, RevocationCheckDepth, RevocationOptions,
@@ -9,16 +9,23 @@ use webpki::{
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::time::ASN1Time;
+use x509_parser::x509::AlgorithmIdentifier;
 
 /// Why a revocation list cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it cannot be read as a revocation list (X.509 CRL, version 2)")]
-pub struct CrlFault;
+pub enum CrlFault {
+    /// It is no X.509 CRL of version 2 (RFC 5280, section 5.1).
+    #[error("it cannot be read as a revocation list (X.509 CRL, version 2)")]
+    Malformed,
+    /// Its signature is of an algorithm that is not among [`SIGNATURE_ALGORITHMS`]: nobody could tell whose it is.
+    #[error("it is signed with an algorithm that is not taken")]
+    Algorithm,
+}
 
 /// Looks whether bytes are a revocation list that can be used.
 ///
 /// # Errors
-/// Where they are none.
+/// See [`CrlFault`].
 pub fn check_crl(der: &[u8]) -> Result<(), CrlFault> {
     List::parse(der).map(drop)
 }
@@ -46,11 +53,26 @@ struct List {
 
 impl List {
     fn parse(der: &[u8]) -> Result<Self, CrlFault> {
-        let (_, parsed) = CertificateRevocationList::from_der(der).map_err(|_| CrlFault)?;
-        let list = OwnedCertRevocationList::from_der(der).map_err(|_| CrlFault)?;
+        let (_, parsed) = CertificateRevocationList::from_der(der).map_err(|_| CrlFault::Malformed)?;
+        let list = OwnedCertRevocationList::from_der(der).map_err(|_| CrlFault::Malformed)?;
+        if !is_taken(&parsed.signature_algorithm) {
+            return Err(CrlFault::Algorithm);
+        }
         let end = life(&parsed).map(|life| life.end);
         Ok(Self { issuer: parsed.issuer().as_raw().to_vec(), end, list: list.into() })
     }
+}
+
+/// Whether a signature of this algorithm can be verified. Where it cannot, verification of a chain may end with another fault of
+/// another path, and a list that names the leaf would pass for one that says nothing.
+fn is_taken(algorithm: &AlgorithmIdentifier) -> bool {
+    SIGNATURE_ALGORITHMS.iter().any(|taken| {
+        let content = taken.signature_alg_id();
+        // As a sequence (X.690, 8.1.3.4): what stands there is always shorter than 128 bytes.
+        let Some(length) = u8::try_from(content.len()).ok().filter(|length| *length < 0x80) else { return false };
+        let der = [&[0x30, length], content.as_ref()].concat();
+        AlgorithmIdentifier::from_der(&der).is_ok_and(|(_, taken)| taken == *algorithm)
+    })
 }
 
 /// The lists of one CA.
@@ -107,12 +129,12 @@ fn strict<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptio
 }
 
 /// Whether a list leaves the leaf as it is. The path is proven by then, so all that verification may say for the first time is
-/// about this list: it names the leaf, it is signed in a way that we do not know and may name it, or there was more to look at than
-/// the library looks at. Everything else (another key's, for other certificates, out of date) makes it one that does not count.
+/// about this list: it names the leaf, or there was more to look at than the library looks at. Everything else (another key's, for other certificates, out of date) makes it one that does not count.
 fn says_nothing(error: &Error) -> bool {
     !matches!(
         error,
         Error::CertRevoked
+            // Refused when it is read: here only should the two readers ever differ.
             | Error::UnsupportedCrlSignatureAlgorithmContext(_)
             | Error::MaximumPathDepthExceeded
             | Error::MaximumSignatureChecksExceeded

@@ -410,7 +410,26 @@ fn revocation_lists_cover_the_leaf_and_must_be_in_date() {
     let last: Vec<usize> = (0..unknown.len()).filter(|end| unknown[..*end].ends_with(&algorithm)).collect();
     last.iter().for_each(|index| unknown[*index] = 1);
     assert_eq!(last.len(), 2);
-    assert_eq!(verdict(&[old, unknown]), Err(CertificateFault::Revoked), "it may name the leaf");
-    assert!(ClientCa::new("x", false, &[], &[vec![0x30]]).is_err());
-    assert!(check_crl(&[0x30]).is_err() && check_crl(&list(&root, &[], 2040)).is_ok());
+    assert_eq!(
+        check_crl(&unknown),
+        Err(CrlFault::Algorithm),
+        "it may name the leaf, and nobody could tell whose it is"
+    );
+    assert!([unknown, vec![0x30]].iter().all(|bad| ClientCa::new("x", false, &[], std::slice::from_ref(bad)).is_err()));
+    assert_eq!((check_crl(&[0x30]), check_crl(&old)), (Err(CrlFault::Malformed), Ok(())));
+}
+
+#[test]
+fn lists_are_signed_with_an_algorithm_that_is_taken() {
+    for (algorithm, expected) in [
+        (&rcgen::PKCS_ECDSA_P256_SHA256, Ok(())),
+        (&rcgen::PKCS_ECDSA_P384_SHA384, Ok(())),
+        (&rcgen::PKCS_ED25519, Ok(())),
+        (&rcgen::PKCS_RSA_SHA256, Ok(())),
+        (&rcgen::PKCS_RSA_SHA512, Ok(())),
+        (&rcgen::PKCS_ECDSA_P521_SHA512, Err(CrlFault::Algorithm)),
+    ] {
+        let root = Made::with_key(authority("root"), KeyPair::generate_for(algorithm).unwrap(), None);
+        assert_eq!(check_crl(&list(&root, &[], 2040)), expected, "{algorithm:?}");
+    }
 }

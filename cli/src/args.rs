@@ -50,7 +50,7 @@ struct ExplainArgs {
     #[arg(short, long = "file", value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Answer requests, one JSON object a line; `-` is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["method", "path", "host", "headers", "token", "token_file", "client_cert", "ip", "at", "output"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["method", "path", "host", "headers", "token", "token_file", "client_cert", "plaintext", "ip", "at", "output"])]
     requests: Option<PathBuf>,
     /// Leave values of claims and headers out of the answers
     #[arg(long)]
@@ -76,6 +76,9 @@ struct ExplainArgs {
     /// A file with the client's certificate chain in PEM
     #[arg(long, value_name = "FILE")]
     client_cert: Option<PathBuf>,
+    /// The client speaks without TLS
+    #[arg(long, conflicts_with = "client_cert")]
+    plaintext: bool,
     /// Certificates of a CA that no file of policies holds, such as the built-in one
     #[arg(long, value_name = "NAME=FILE")]
     client_ca: Vec<String>,
@@ -176,7 +179,12 @@ fn single(args: &ExplainArgs) -> anyhow::Result<Request> {
         method: args.method.clone(),
         target: args.path.clone(),
         headers,
-        peer: Some(PeerInput { ip: args.ip, certificate, ..PeerInput::default() }),
+        peer: Some(PeerInput {
+            ip: args.ip,
+            certificate,
+            plaintext: args.plaintext.then_some(true),
+            ..PeerInput::default()
+        }),
         now: Some(explain::Moment::new(args.at.unwrap_or_else(jiff::Timestamp::now))),
         ..Request::default()
     })

@@ -378,7 +378,8 @@ fn a_failing_test_shows_what_came_and_why() {
         ),
         (&tests("{deny: {code: no_rule, detail: x}}"), "no detail of `no_rule` `x`: it has none"),
         ("policies: [policy.yaml]\ntests:\n\t- x\n", "indent with spaces"),
-        (&tests("[allow]"), "expected `allow`, `deny`, `own`, or one of them with what it must have"),
+        (&tests("[allow]"), "expected `allow`, `deny`, `own`, `unverified`, or one of them with what it must have"),
+        (&tests("{unverified: expired}"), "unknown variant `expired`, expected one of `malformed`, `untrusted`"),
         (
             &(tests("deny") + "- {name: a reader, request: {method: GET, target: /}, expect: deny}\n"),
             "name of another one",
@@ -389,6 +390,48 @@ fn a_failing_test_shows_what_came_and_why() {
         assert_eq!(odd.status.code(), Some(2));
         assert!(stderr(&odd).contains(wanted), "{}", stderr(&odd));
     }
+}
+
+#[test]
+fn a_test_may_expect_that_no_handshake_succeeds() {
+    let workspace = Workspace::new();
+    let stranger = cli::dev::DevCa::new("stranger").unwrap().client(&cli::dev::Names::default()).unwrap();
+    let stranger = stranger.certificate.replace('\n', "\n      ");
+    let run = |policy: &str, peer: &str, expected: &str| {
+        workspace.write("policy.yaml", policy);
+        let request = "request: {method: GET, target: /health}";
+        let text = format!(
+            "policies: [policy.yaml, keys.yaml]\ntests:\n- name: a\n  {request}\n  peer:\n    {peer}\n  expect: {expected}\n"
+        );
+        workspace.write("test.yaml", &text);
+        let done = workspace.run(&["test", "test.yaml"]);
+        (done.status.code(), stdout(&done) + &stderr(&done))
+    };
+    let certificate = format!("certificate: |\n      {stranger}");
+    assert_eq!(run(POLICY, &certificate, "unverified").0, Some(0));
+    assert_eq!(run(POLICY, &certificate, "{unverified: untrusted}").0, Some(0));
+    let told = |(code, text): (Option<i32>, String), wanted: &str| {
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    };
+    let differs = "unverified: expected \"revoked\", got \"untrusted\"";
+    told(run(POLICY, &certificate, "{unverified: revoked}"), differs);
+    let fails = "the TLS handshake would fail for `peer.certificate`: no CA of the policy vouches for it";
+    told(run(POLICY, &certificate, "allow"), fails);
+    told(run(POLICY, "ip: 192.0.2.1", "unverified"), "effect: expected \"unverified\", got \"allow\"");
+    told(run(POLICY, "plaintext: true", "allow"), "came: deny 400 plaintext");
+    let both = "plaintext: true\n    serviceAccount: web/web";
+    told(run(POLICY, both, "allow"), "leave `peer.plaintext` or the certificate out");
+    let permissive = POLICY.replace("Optional", "Permissive");
+    assert_eq!(run(&permissive, "plaintext: true", "allow").0, Some(0));
+    let explained = |policy| {
+        workspace.write("policy.yaml", policy);
+        let explain =
+            ["explain", "-f", "policy.yaml", "-f", "keys.yaml", "--path", "/health", "--plaintext", "-o", "json"];
+        stdout(&workspace.run(&explain))
+    };
+    assert!(explained(POLICY).contains("\"plaintext\""));
+    assert!(explained(&permissive).contains("\"allow\""));
 }
 
 #[test]

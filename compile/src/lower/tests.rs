@@ -824,6 +824,44 @@ fn a_bare_name_of_a_service_is_no_caller() {
 }
 
 #[test]
+fn a_revocation_list_that_cannot_be_used_is_refused_with_its_cure() {
+    let list = |algorithm| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let issuer = rcgen::CertifiedIssuer::self_signed(params, KeyPair::generate_for(algorithm).unwrap()).unwrap();
+        let params = rcgen::CertificateRevocationListParams {
+            this_update: rcgen::date_time_ymd(2020, 1, 1),
+            next_update: rcgen::date_time_ymd(2040, 1, 1),
+            crl_number: 1_u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: Vec::new(),
+            key_identifier_method: rcgen::KeyIdMethod::Sha256,
+        };
+        params.signed_by(&issuer).unwrap().pem().unwrap()
+    };
+    let text = POLICY.replacen("key: ca.crt}", "key: ca.crt, crl: {configMapName: crl, key: list}}", 1);
+    let partner = &authority(&key());
+    let faults = |list: &str| {
+        let maps = config_maps(&[("partner", "ca.crt", partner), ("crl", "list", list), ("keys", "jwks", KEYS)]);
+        let (_, found) = compile(&source::read("p.yaml", &text).unwrap().remove(0), &maps, &Settings::default());
+        let errors = found.into_iter().filter(|one| one.severity == Severity::Error);
+        errors.map(|one| (one.code, one.path, one.message, one.hint.unwrap())).collect::<Vec<_>>()
+    };
+    let sound = list(&rcgen::PKCS_ECDSA_P256_SHA256);
+    assert_eq!(faults(&sound), []);
+    let no_list = "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
+    for (file, message, hint) in [
+        (String::new(), "holds no revocation list", "in PEM"),
+        (sound.clone() + no_list, "revocation list 2 of `list` of ConfigMap `crl` cannot be used", "in PEM"),
+        (sound + &list(&rcgen::PKCS_ECDSA_P521_SHA512), "an algorithm that is not taken", "P-256 or P-384"),
+    ] {
+        let [(code, path, told, cure)] = &faults(&file)[..] else { panic!("{message}: {:?}", faults(&file)) };
+        assert_eq!((*code, path.as_str()), (Code::BadCertificate, "spec.tls.clientCAs[1].crl.key"));
+        assert!(told.contains(message) && cure.contains(hint), "{told}: {cure}");
+    }
+}
+
+#[test]
 fn what_has_expired_or_covers_nothing_is_told() {
     let at = |year| rcgen::date_time_ymd(year, 1, 1);
     let issuer = |name: &str| {

@@ -98,7 +98,10 @@ impl Runner {
         let (answer, response) = match (came, response) {
             (Ok(answer), Ok(response)) => (answer, response),
             (Err(error), Err(alert)) if !reached => return compare_alert(error, &alert),
-            (came, response) => return vec![format!("the library says {came:?}, the proxy {response:?}")],
+            (came, response) => {
+                let came = came.as_ref().map_or_else(|error| format!("{error:#}"), |answer| format!("{answer:?}"));
+                return vec![format!("the library says {came}, the proxy {response:?}")];
+            }
         };
         let mut found = compare(case, answer, &response);
         if reached != answer.forward.is_some() {

@@ -92,6 +92,7 @@ mod tests {
     use hyper::server::conn::http1;
     use hyper::service::service_fn;
     use hyper_util::rt::TokioIo;
+    use k8s_openapi::apimachinery::pkg::version::Info;
     use kube::core::Status;
     use tokio::net::TcpListener;
     use tokio::time::timeout;
@@ -101,14 +102,14 @@ mod tests {
         while let Ok((stream, _)) = listener.accept().await {
             let asked = Arc::clone(&asked);
             let answer = service_fn(move |_: Request<Incoming>| {
-                let body = match asked.fetch_add(1, Ordering::Relaxed) {
-                    past if past < faults => serde_json::to_vec(&Status { code: fault.as_u16(), ..Status::default() }),
-                    _ => serde_json::to_vec(&k8s_openapi::apimachinery::pkg::version::Info::default()),
+                let (status, body) = match asked.fetch_add(1, Ordering::Relaxed) {
+                    before if before < faults => {
+                        (fault, serde_json::to_vec(&Status { code: fault.as_u16(), ..Status::default() }))
+                    }
+                    _ => (StatusCode::OK, serde_json::to_vec(&Info::default())),
                 };
                 let mut answer = Response::new(Full::new(Bytes::from(body.unwrap())));
-                if asked.load(Ordering::Relaxed) <= faults {
-                    *answer.status_mut() = fault;
-                }
+                *answer.status_mut() = status;
                 std::future::ready(Ok::<_, Infallible>(answer))
             });
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-pub use annotations::{INJECTION_LABEL, PREFIX};
+pub use annotations::{INJECTION_LABEL, PREFIX, SYSTEM_NAMESPACE};
 pub use capture::Capture;
 pub use names::SIDECAR;
 pub use refusal::{Code, Refusal};

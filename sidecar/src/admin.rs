@@ -37,7 +37,8 @@ pub(crate) struct Site {
     pub(crate) captured: CapturedPorts,
     pub(crate) certificate: Arc<CurrentCertificate>,
     pub(crate) probes: Vec<Probe>,
-    pub(crate) denials: Arc<Denials>,
+    /// Of each thread.
+    pub(crate) denials: Vec<Arc<Denials>>,
 }
 
 impl Site {

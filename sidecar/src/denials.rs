@@ -6,8 +6,9 @@ use crate::limits::{DENIALS, LOG_METHOD, LOG_PATH};
 use http::request::Parts;
 use policy::reason::Reason;
 use serde::Serialize;
+use std::cmp::Reverse;
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// A request that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,7 +26,7 @@ pub(crate) struct Denial {
     rule: Option<usize>,
 }
 
-/// The last ones, shared by all threads.
+/// The last ones of a thread.
 #[derive(Debug, Default)]
 pub(crate) struct Denials(Mutex<VecDeque<Denial>>);
 
@@ -44,7 +45,7 @@ impl Denial {
 }
 
 impl Denials {
-    /// Keeps one. Where another thread keeps one at this very moment it is not worth waiting for.
+    /// Keeps one. Where somebody reads them at this very moment it is not worth waiting for.
     pub(crate) fn note(&self, denial: Denial) {
         if let Ok(mut last) = self.0.try_lock() {
             last.truncate(DENIALS - 1);
@@ -52,9 +53,13 @@ impl Denials {
         }
     }
 
-    /// The newest first.
-    pub(crate) fn last(&self) -> Vec<Denial> {
-        self.0.lock().map(|last| last.iter().cloned().collect()).unwrap_or_default()
+    /// The last ones of all threads, the newest first.
+    pub(crate) fn last_of(threads: &[Arc<Self>]) -> Vec<Denial> {
+        let each = threads.iter().filter_map(|thread| thread.0.lock().ok());
+        let mut last: Vec<Denial> = each.flat_map(|last| last.clone()).collect();
+        last.sort_by_key(|denial| Reverse(denial.time));
+        last.truncate(DENIALS);
+        last
     }
 }
 
@@ -73,14 +78,25 @@ mod tests {
 
     #[test]
     fn the_newest_are_kept_without_their_queries() {
-        let denials = Denials::default();
+        let denials = Arc::<Denials>::default();
         for number in 0..250 {
             denials.note(denial(&format!("/{number}?token=secret")));
         }
-        let last = denials.last();
+        let last = Denials::last_of(&[Arc::clone(&denials)]);
         assert_eq!((last.len(), last[0].path.as_str(), last[99].path.as_str()), (DENIALS, "/249", "/150"));
         assert!(!serde_json::to_string(&last).unwrap().contains("secret"));
         denials.note(denial(&format!("/{}", "a".repeat(5000))));
-        assert_eq!(denials.last()[0].path.len(), LOG_PATH);
+        assert_eq!(Denials::last_of(&[denials])[0].path.len(), LOG_PATH);
+    }
+
+    #[test]
+    fn those_of_all_threads_come_in_order() {
+        let threads: [Arc<Denials>; 2] = Default::default();
+        for time in 0..150 {
+            let denial = Denial { time, ..denial("/") };
+            threads[usize::from(time % 3 == 0)].note(denial);
+        }
+        let times: Vec<i64> = Denials::last_of(&threads).iter().map(|denial| denial.time).collect();
+        assert_eq!(times, (50..150).rev().collect::<Vec<_>>());
     }
 }

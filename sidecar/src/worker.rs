@@ -102,9 +102,9 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
         log,
     };
     let tls = Arc::new(TlsParts::new(Arc::clone(&settings.certificate), settings.clock));
-    let denials = Arc::<Denials>::default();
+    let denials: Vec<Arc<Denials>> = (0..workers).map(|_| Arc::default()).collect();
     let mut counters = metrics.workers().iter();
-    for number in 0..workers {
+    for (number, denials) in denials.iter().enumerate() {
         let thread = Thread {
             number,
             ports: settings.ports.iter().cloned().zip(counters.by_ref().map(Arc::clone)).collect(),
@@ -115,7 +115,7 @@ pub fn start(settings: Settings, state: Arc<State>) -> Result<Running, StartErro
             drain: Arc::clone(&running.drain),
             limits: settings.limits.clone(),
             clock: settings.clock,
-            denials: Arc::clone(&denials),
+            denials: Arc::clone(denials),
             batches: running.log.as_ref().and_then(Writer::batches),
         };
         running.spawn(&format!("worker-{number}"), stopped.clone(), move || thread.serve())?;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{PODS_PATH, POLICIES_PATH};
-use crate::inject::{INJECTION_LABEL, PREFIX};
+use crate::inject::{INJECTION_LABEL, PREFIX, SYSTEM_NAMESPACE};
 
 /// The name of both objects, and of the operator's Service.
 pub const NAME: &str = "doorward";
@@ -11,9 +11,6 @@ pub const NAME: &str = "doorward";
 pub const SERVICE: &str = "doorward-operator";
 /// The port of the Service for webhooks.
 pub const PORT: u16 = 9443;
-
-/// The namespace of Kubernetes itself.
-const SYSTEM: &str = "kube-system";
 
 /// For how long the API server waits, in seconds: an answer takes milliseconds, and with two replicas a lost one is asked
 /// for anew within that.
@@ -55,7 +52,7 @@ pub fn mutating(namespace: &str) -> Value {
             entry("pods.doorward.dev", &[namespace], Value::Null, "asks-itself", asks.clone()),
             entry(
                 "namespaces.doorward.dev",
-                &[namespace, SYSTEM],
+                &[namespace, SYSTEM_NAMESPACE],
                 json!({INJECTION_LABEL: "enabled"}),
                 "does-not-ask-itself",
                 format!("!({asks})"),

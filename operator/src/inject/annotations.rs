@@ -13,6 +13,8 @@ use super::{Capture, NamespaceFacts, names, resources};
 pub const PREFIX: &str = "doorward.dev/";
 /// The label of a namespace whose pods are all injected; its value is `enabled`.
 pub const INJECTION_LABEL: &str = "doorward.dev/injection";
+/// The namespace of Kubernetes itself, where that label does nothing: nodes, and with them the operator, start by pods of its.
+pub const SYSTEM_NAMESPACE: &str = "kube-system";
 
 const INJECT: &str = "inject";
 pub(super) const PORTS: &str = "ports";
@@ -95,7 +97,8 @@ pub(super) fn read(pod: &Value, namespace: &NamespaceFacts, sink: &mut Sink) -> 
         }
     }
     let inject = reader.flag(INJECT);
-    let enabled = namespace.labels.get(INJECTION_LABEL).is_some_and(|value| value == "enabled");
+    let labelled = namespace.labels.get(INJECTION_LABEL).is_some_and(|value| value == "enabled");
+    let enabled = labelled && namespace.name != SYSTEM_NAMESPACE;
     let agent = reader.flag(CLIENT_CERTIFICATE).unwrap_or(false);
     let options = reader.options();
     let log_level = reader.one_of(LOG_LEVEL, &LOG_LEVELS);

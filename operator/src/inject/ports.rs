@@ -97,12 +97,13 @@ fn named(pod: &Value, wanted: &[PortRef], previous: &Previous, sink: &mut Sink) 
 /// stand where nobody listens, and the application's own port would be open. Not where others alone may have declared: native
 /// sidecars, or a container that another webhook added since an earlier run took the number of an application without any.
 fn undeclared(pod: &Value, number: u16, known: &BTreeSet<u16>, previous: &Previous, sink: &mut Sink) -> Option<u16> {
-    let mains: Vec<bool> =
-        pod::main_containers(pod).map(|container| tcp_numbers(&declared([container].into_iter())).is_empty()).collect();
+    let declares = |container| !tcp_numbers(&declared([container].into_iter())).is_empty();
+    let (some_declare, all_declare) =
+        (pod::main_containers(pod).any(declares), pod::main_containers(pod).all(declares));
     let was_taken = previous.ports.iter().any(|port| port.port == number);
     let pointer = annotations::pointer("ports");
     let declared = numbers_of(known);
-    if mains.iter().all(|silent| *silent) || was_taken && mains.contains(&true) {
+    if !some_declare || was_taken && !all_declare {
         let advice =
             format!("no container declares the port `{number}`, but others are declared: {declared}; declare it");
         sink.warn(&pointer, &advice);

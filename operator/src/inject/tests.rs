@@ -89,6 +89,10 @@ mod asking {
         let (plain, out) = (pod(json!(null), app()), pod(json!({"inject": "false", "ports": "1"}), app()));
         assert_eq!(names(&inject(&plain, &enabled, &settings()).unwrap().pod, "initContainers").len(), 2);
         assert_eq!(inject(&out, &enabled, &settings()).unwrap().pod, out);
+        let system = NamespaceFacts { name: SYSTEM_NAMESPACE.to_owned(), ..enabled };
+        assert_eq!(inject(&plain, &system, &settings()).unwrap().pod, plain, "its label does nothing");
+        let itself = pod(json!({"inject": "true"}), app());
+        assert_ne!(inject(&itself, &system, &settings()).unwrap().pod, itself);
         let other = namespace(&[(INJECTION_LABEL, "yes")]);
         assert_eq!(inject(&plain, &other, &settings()).unwrap().pod, plain);
     }

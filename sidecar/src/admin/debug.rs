@@ -1,6 +1,7 @@
 //! What people look into who may run commands in the pod: what is in force, and what was refused last. No key, no token.
 
 use super::{Site, plain};
+use crate::denials::Denials;
 use crate::state::Configuration;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 pub(super) fn answer(path: &str, site: &Site) -> Response<Full<Bytes>> {
     let document = match path {
         "/debug/config" => config(site),
-        "/debug/decisions" => json!({"denied": site.denials.last()}),
+        "/debug/decisions" => json!({"denied": Denials::last_of(&site.denials)}),
         _ => return plain(StatusCode::NOT_FOUND, "not found: /debug/config and /debug/decisions are\n".into()),
     };
     let mut response = plain(StatusCode::OK, format!("{document:#}\n"));

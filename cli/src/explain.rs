@@ -18,21 +18,23 @@ use anyhow::{Context as _, anyhow, bail};
 use compile::Compiled;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
-use policy::certificate::ClientCa;
+use policy::certificate::{CertificateFault, ClientCa};
 use policy::decide::{Authenticate, Question, audit_unreadable, explain};
 use policy::keys::KeySet;
 use policy::peer::Peer;
 use policy::reason::Reason;
 use policy::request::{CanonicalRequest, SizeLimits};
-use policy::ruleset::Ruleset;
+use policy::ruleset::{Paths, Ruleset};
 use policy::time::Timestamp;
 use policy::token::{self, Unproven, VerifiedToken};
-use policy::wire::TlsMode;
 use request::Head;
 use rustls_pki_types::CertificateDer;
 
 /// Certificates of CAs that no file holds, by the name that the policy gives the CA.
 pub type NamedCas = BTreeMap<String, Vec<CertificateDer<'static>>>;
+
+/// What comes of a request: an answer, or none, since the TLS handshake fails for this fault of the peer's certificate.
+pub type Outcome = Result<Answer, CertificateFault>;
 
 /// What decides about requests.
 pub struct Judge {
@@ -67,19 +69,23 @@ impl Judge {
         rules.flat_map(|rule| &rule.hosts).map(|host| host.replacen('*', "any", 1))
     }
 
-    /// Answers one request.
+    /// Answers one request, as the proxy meets it: the connection, the HTTP parser, and then the policy.
     ///
     /// # Errors
-    /// A [`policy::certificate::CertificateFault`] where the TLS handshake would fail for the peer's certificate; else the question is
-    /// not one, and the text tells what to give instead.
-    pub fn answer(&self, request: &Request) -> anyhow::Result<Answer> {
-        let head = match Head::parse(request)? {
-            Ok(head) => head,
-            Err(refused) => return Ok(Answer::of_parser(refused)),
+    /// Where the question is not one: the text tells what to give instead.
+    pub fn answer(&self, request: &Request) -> anyhow::Result<Outcome> {
+        let head = Head::parse(request)?;
+        let Some(judged) = self.choose(request)? else { return Ok(Ok(unprotected(request, head))) };
+        let peer = match judged.peer(request)? {
+            Ok(peer) => peer,
+            Err(fault) => return Ok(Err(fault)),
         };
-        match self.choose(request)? {
-            Some(judged) => judged.answer(request, head),
-            None => Ok(Answer::not_configured()),
+        if !judged.compiled.ruleset.accepts().takes(peer.plaintext) {
+            return Ok(Ok(Answer::of_hygiene(Reason::Plaintext)));
+        }
+        match head {
+            Ok(head) => judged.answer(request, head, &peer).map(Ok),
+            Err(status) => Ok(Ok(Answer::of_parser(status))),
         }
     }
 
@@ -134,12 +140,8 @@ impl Judged {
             && compile::selects(&self.compiled.policy.spec.selector, &workload.labels)
     }
 
-    fn answer(&self, request: &Request, mut head: Head) -> anyhow::Result<Answer> {
+    fn answer(&self, request: &Request, mut head: Head, peer: &Peer) -> anyhow::Result<Answer> {
         let ruleset = &self.compiled.ruleset;
-        let peer = self.peer(request)?;
-        if peer.plaintext && !matches!(ruleset.accepts(), TlsMode::Permissive | TlsMode::Plaintext) {
-            return Ok(Answer::of_hygiene(Reason::Plaintext));
-        }
         let sent = head.headers.clone();
         self.stand_in(request, &mut head.headers)?;
         let mut authenticate = Witness { judged: self, identity: request.identity.as_ref(), looked: false };
@@ -150,11 +152,11 @@ impl Judged {
         let head = head.as_request_head();
         let answer = match CanonicalRequest::read(&head, ruleset.paths(), &limits) {
             Ok(canonical) => {
-                let question = Question { ruleset, head, request: &canonical, peer: &peer, now: moment, begun: moment };
+                let question = Question { ruleset, head, request: &canonical, peer, now: moment, begun: moment };
                 Answer::of_policy(&self.name(), explain(question, &mut authenticate), &sent)
             }
             Err(reason) => {
-                let audited = audit_unreadable(ruleset, head, &peer, moment, (reason, &limits), &mut authenticate);
+                let audited = audit_unreadable(ruleset, head, peer, moment, (reason, &limits), &mut authenticate);
                 match audited {
                     Ok(granted) => Answer::of_audited(&self.name(), granted, Vec::new(), &sent),
                     Err(reason) => Answer::of_hygiene(reason),
@@ -167,7 +169,7 @@ impl Judged {
         Ok(answer)
     }
 
-    fn peer(&self, request: &Request) -> anyhow::Result<Peer> {
+    fn peer(&self, request: &Request) -> anyhow::Result<Result<Peer, CertificateFault>> {
         peer::read(request.peer.as_ref(), &self.cas, &self.compiled.ruleset, request.now.map(Timestamp::from))
     }
 
@@ -186,6 +188,20 @@ impl Judged {
 
     fn issuer_position(&self, name: &str) -> Option<usize> {
         self.compiled.ruleset.issuers().iter().position(|issuer| issuer.name() == name)
+    }
+}
+
+/// No policy protects the workload: only TLS is spoken, ambiguous input is told first, and everything else is refused too.
+fn unprotected(request: &Request, head: Result<Head, u16>) -> Answer {
+    if request.peer.as_ref().is_some_and(|peer| peer.plaintext == Some(true)) {
+        return Answer::of_hygiene(Reason::Plaintext);
+    }
+    match head {
+        Err(status) => Answer::of_parser(status),
+        Ok(head) => {
+            let read = CanonicalRequest::read(&head.as_request_head(), Paths::default(), &SizeLimits::default());
+            Answer::of_hygiene(read.err().unwrap_or(Reason::NotConfigured))
+        }
     }
 }
 
@@ -208,6 +224,14 @@ impl Authenticate for Witness<'_> {
             }
         }
     }
+}
+
+/// The answer, where there is one.
+///
+/// # Errors
+/// Where the handshake fails: then there is no request to explain.
+pub fn handshaken(outcome: Outcome) -> anyhow::Result<Answer> {
+    outcome.map_err(|fault| anyhow!("the TLS handshake would fail for `peer.certificate`: {fault}"))
 }
 
 /// Reads `NAME=FILE` pairs of `--client-ca`.

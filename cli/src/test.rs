@@ -4,7 +4,7 @@ mod expect;
 mod report;
 mod suite;
 
-pub use expect::{Allow, Deny, DenyText, Expect, Own, differences};
+pub use expect::{Allow, Deny, DenyText, Expect, Fault, Own, differences};
 pub use suite::{Case, DEFAULT_NOW, Suite};
 
 use std::io::Write;
@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use crate::explain::{Answer, Judge, NamedCas, Request};
+use crate::explain::{Judge, NamedCas, Request, named_cas};
 use crate::load;
 use crate::output::{Exit, Format};
-use report::{Outcome, Verdict};
+use report::{Run, Verdict};
 
 /// What `test` is given.
 #[derive(Debug, clap::Args)]
@@ -24,6 +24,9 @@ pub struct Args {
     /// Files with tests; docs/testing.md describes them
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+    /// Certificates of a CA that no file of policies holds, such as the built-in one
+    #[arg(long, value_name = "NAME=FILE")]
+    client_ca: Vec<String>,
     /// The form of the output
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -34,23 +37,24 @@ pub struct Args {
 /// # Errors
 /// Where a file holds no tests, or a policy is refused.
 pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
-    let mut outcomes = Vec::new();
+    let cas = named_cas(&args.client_ca)?;
+    let mut runs = Vec::new();
     for file in &args.files {
         let suite = Suite::read(file)?;
-        outcomes.extend(run_suite(&suite).with_context(|| format!("`{}`", file.display()))?);
+        runs.extend(run_suite(&suite, &cas).with_context(|| format!("`{}`", file.display()))?);
     }
-    report::write(out, &outcomes, args.output)?;
-    let failed = outcomes.iter().any(|outcome| outcome.verdict != Verdict::Passed);
+    report::write(out, &runs, args.output)?;
+    let failed = runs.iter().any(|run| run.verdict != Verdict::Passed);
     Ok(if failed { Exit::Refused } else { Exit::Ok })
 }
 
-/// The policies of a suite, ready to decide.
+/// The policies of a suite, ready to decide; `cas` are certificates that no file of it holds.
 ///
 /// # Errors
 /// Where a policy is refused, or a file cannot be read.
-pub fn judge(suite: &Suite) -> anyhow::Result<Judge> {
+pub fn judge(suite: &Suite, cas: &NamedCas) -> anyhow::Result<Judge> {
     let (policies, _) = load::load_usable(&suite.policies, &anywhere())?;
-    Judge::new(policies, &NamedCas::new())
+    Judge::new(policies, cas)
 }
 
 /// Tests fetch nothing, so any place of keys will do.
@@ -59,26 +63,27 @@ fn anywhere() -> compile::Settings {
     compile::Settings { allowed_networks: everything.to_vec(), ..compile::Settings::default() }
 }
 
-fn run_suite(suite: &Suite) -> anyhow::Result<Vec<Outcome>> {
-    let judge = judge(suite)?;
+fn run_suite(suite: &Suite, cas: &NamedCas) -> anyhow::Result<Vec<Run>> {
+    let judge = judge(suite, cas)?;
     Ok(suite.tests.iter().map(|case| run_case(&judge, case, &suite.file)).collect())
 }
 
-fn run_case(judge: &Judge, case: &Case, file: &Path) -> Outcome {
+fn run_case(judge: &Judge, case: &Case, file: &Path) -> Run {
     let request = with_host(judge, case);
-    let answer = judge.answer(&request);
-    let verdict = match differences(case, &answer) {
-        differences if differences.is_empty() => Verdict::Passed,
-        differences => Verdict::Failed(differences),
+    let outcome = judge.answer(&request);
+    let found = match &outcome {
+        Ok(outcome) => differences(case, outcome),
+        Err(error) => vec![format!("{error:#}")],
     };
-    Outcome {
+    let verdict = if found.is_empty() { Verdict::Passed } else { Verdict::Failed(found) };
+    Run {
         file: file.to_owned(),
         line: case.line,
         name: case.name.clone(),
         now: case.request.now.map(|now| now.to_string()).unwrap_or_default(),
         expect: case.expect.clone(),
         verdict,
-        answer: answer.ok(),
+        outcome: outcome.ok(),
     }
 }
 
@@ -95,7 +100,7 @@ pub fn with_host(judge: &Judge, case: &Case) -> Request {
         request
     };
     let finds_rule =
-        |request: &Request| judge.answer(request).is_ok_and(|answer: Answer| answer.code != Some("no_rule"));
+        |request: &Request| matches!(judge.answer(request), Ok(Ok(answer)) if answer.code != Some("no_rule"));
     let hosts = std::iter::once("localhost".to_owned()).chain(judge.hosts());
     hosts.map(|host| at(&host)).find(finds_rule).unwrap_or_else(|| at("localhost"))
 }

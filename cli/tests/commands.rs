@@ -395,43 +395,68 @@ fn a_failing_test_shows_what_came_and_why() {
 #[test]
 fn a_test_may_expect_that_no_handshake_succeeds() {
     let workspace = Workspace::new();
-    let stranger = cli::dev::DevCa::new("stranger").unwrap().client(&cli::dev::Names::default()).unwrap();
-    let stranger = stranger.certificate.replace('\n', "\n      ");
-    let run = |policy: &str, peer: &str, expected: &str| {
+    let [cluster, stranger] = ["cluster", "stranger"].map(|name| cli::dev::DevCa::new(name).unwrap());
+    workspace.write("ca.pem", &cluster.pem());
+    let shown = |ca: &cli::dev::DevCa| {
+        let certificate = ca.client(&cli::dev::Names::default()).unwrap().certificate;
+        format!("certificate: |\n      {}", certificate.replace('\n', "\n      "))
+    };
+    let (known, unknown) = (shown(&cluster), shown(&stranger));
+    let run = |policy: &str, peer: &str, expected: &str, more: &[&str]| {
         workspace.write("policy.yaml", policy);
         let request = "request: {method: GET, target: /health}";
         let text = format!(
             "policies: [policy.yaml, keys.yaml]\ntests:\n- name: a\n  {request}\n  peer:\n    {peer}\n  expect: {expected}\n"
         );
         workspace.write("test.yaml", &text);
-        let done = workspace.run(&["test", "test.yaml"]);
+        let done = workspace.run(&[&["test", "test.yaml"], more].concat());
         (done.status.code(), stdout(&done) + &stderr(&done))
     };
-    let certificate = format!("certificate: |\n      {stranger}");
-    assert_eq!(run(POLICY, &certificate, "unverified").0, Some(0));
-    assert_eq!(run(POLICY, &certificate, "{unverified: untrusted}").0, Some(0));
-    let told = |(code, text): (Option<i32>, String), wanted: &str| {
+    let with_ca = ["--client-ca", "cluster=ca.pem"];
+    let passes = |policy: &str, peer: &str, expected: &str| {
+        let (code, text) = run(policy, peer, expected, &with_ca);
+        assert_eq!(code, Some(0), "{text}");
+    };
+    let fails = |policy: &str, peer: &str, expected: &str, wanted: &str| {
+        let (code, text) = run(policy, peer, expected, &with_ca);
         assert_eq!(code, Some(1), "{text}");
-        assert!(text.contains(wanted), "{wanted}: {text}");
+        assert!(text.contains(wanted) && text.contains("at 2026-01-01T00:00:00Z"), "{wanted}: {text}");
     };
-    let differs = "unverified: expected \"revoked\", got \"untrusted\"";
-    told(run(POLICY, &certificate, "{unverified: revoked}"), differs);
-    let fails = "the TLS handshake would fail for `peer.certificate`: no CA of the policy vouches for it";
-    told(run(POLICY, &certificate, "allow"), fails);
-    told(run(POLICY, "ip: 192.0.2.1", "unverified"), "effect: expected \"unverified\", got \"allow\"");
-    told(run(POLICY, "plaintext: true", "allow"), "came: deny 400 plaintext");
-    let both = "plaintext: true\n    serviceAccount: web/web";
-    told(run(POLICY, both, "allow"), "leave `peer.plaintext` or the certificate out");
-    let permissive = POLICY.replace("Optional", "Permissive");
-    assert_eq!(run(&permissive, "plaintext: true", "allow").0, Some(0));
-    let explained = |policy| {
-        workspace.write("policy.yaml", policy);
-        let explain =
-            ["explain", "-f", "policy.yaml", "-f", "keys.yaml", "--path", "/health", "--plaintext", "-o", "json"];
-        stdout(&workspace.run(&explain))
+    passes(POLICY, &known, "allow");
+    passes(POLICY, &unknown, "unverified");
+    passes(POLICY, &unknown, "{unverified: untrusted}");
+    fails(POLICY, &known, "unverified", "effect: expected \"unverified\", got \"allow\"");
+    fails(POLICY, &unknown, "{unverified: revoked}", "unverified: expected \"revoked\", got \"untrusted\"");
+    let fault = "the TLS handshake would fail for `peer.certificate`: no CA of the policy vouches for it";
+    fails(POLICY, &unknown, "allow", fault);
+    let (code, text) = run(POLICY, &known, "unverified", &[]);
+    assert!(code == Some(1) && text.contains("--client-ca cluster=FILE"), "{text}");
+    let json = run(POLICY, &unknown, "unverified", &["--client-ca", "cluster=ca.pem", "-o", "json"]).1;
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap()[0]["unverified"], "untrusted");
+}
+
+#[test]
+fn a_caller_without_tls_gets_what_the_mode_says() {
+    let workspace = Workspace::new();
+    let explained = |mode: &str, peer: Value| {
+        workspace.write("policy.yaml", &POLICY.replace("Optional", mode));
+        let request = json!({"method": "GET", "target": "/health", "headers": [["host", "a"]], "peer": peer});
+        workspace.write("requests", &request.to_string());
+        let explain = ["explain", "-f", "policy.yaml", "-f", "keys.yaml", "--requests", "requests"];
+        let answer: Value = serde_json::from_str(&stdout(&workspace.run(&explain))).unwrap();
+        answer.get("code").unwrap_or(&answer["error"]).as_str().unwrap().to_owned()
     };
-    assert!(explained(POLICY).contains("\"plaintext\""));
-    assert!(explained(&permissive).contains("\"allow\""));
+    let plaintext = || json!({"plaintext": true});
+    let codes = ["Mutual", "Optional", "Permissive", "Plaintext"].map(|mode| explained(mode, plaintext()));
+    assert_eq!(codes, ["plaintext", "plaintext", "ok", "ok"]);
+    for peer in [json!({"plaintext": false}), json!({"identity": {"ca": "cluster"}})] {
+        assert!(explained("Plaintext", peer).contains("closes a connection with TLS"));
+    }
+    let both = json!({"plaintext": true, "identity": {"ca": "cluster"}});
+    assert!(explained("Permissive", both).contains("leave `peer.plaintext` or the certificate out"));
+    workspace.write("policy.yaml", POLICY);
+    let explain = ["explain", "-f", "policy.yaml", "-f", "keys.yaml", "--path", "/health", "--plaintext", "-o", "json"];
+    assert!(stdout(&workspace.run(&explain)).contains("\"plaintext\""));
 }
 
 #[test]

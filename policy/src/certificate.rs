@@ -48,9 +48,8 @@ pub struct ClientCa {
     revocation: RevocationLists,
 }
 
-/// Why a client certificate proves nothing; in JSON and YAML its name in lower case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// Why a client certificate proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateFault {
     /// It is not a certificate.
     #[error("it cannot be read")]
@@ -66,29 +65,40 @@ pub enum CertificateFault {
     Usage,
 }
 
+/// Why a CA cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientCaFault {
+    /// A certificate of its own cannot be read.
+    #[error("a certificate of it cannot be read")]
+    Certificate,
+    /// One of its revocation lists cannot be used, counted from 1.
+    #[error("revocation list {0} of it: {1}")]
+    RevocationList(usize, CrlFault),
+}
+
 impl ClientCa {
     /// A CA with its certificates and its revocation lists (RFC 5280, section 5), DER. Where it has lists, a certificate
     /// whose issuer has none among them is refused: not known to be good is not good.
     ///
     /// # Errors
-    /// Where one of them cannot be read.
+    /// See [`ClientCaFault`].
     pub fn new(
         name: &str,
         built_in: bool,
         certificates: &[CertificateDer],
         crls: &[Vec<u8>],
-    ) -> Result<Self, CertificateFault> {
+    ) -> Result<Self, ClientCaFault> {
         let anchor = |certificate: &CertificateDer| {
             webpki::anchor_from_trusted_cert(certificate)
                 .map(|anchor| anchor.to_owned())
-                .map_err(|_| CertificateFault::Malformed)
+                .map_err(|_| ClientCaFault::Certificate)
         };
         let anchors = certificates.iter().map(anchor).collect::<Result<Vec<_>, _>>()?;
-        let life = |certificate| life_of(certificate).ok_or(CertificateFault::Malformed);
+        let life = |certificate| life_of(certificate).ok_or(ClientCaFault::Certificate);
         let lives = certificates.iter().map(life).collect::<Result<Vec<_>, _>>()?;
-        let subject = |certificate| subject_of(certificate).ok_or(CertificateFault::Malformed);
+        let subject = |certificate| subject_of(certificate).ok_or(ClientCaFault::Certificate);
         let subjects = certificates.iter().map(subject).collect::<Result<Vec<_>, _>>()?;
-        let revocation = RevocationLists::new(crls).map_err(|_| CertificateFault::Malformed)?;
+        let revocation = RevocationLists::new(crls)?;
         Ok(Self { name: name.into(), built_in, anchors, lives, subjects, revocation })
     }
 

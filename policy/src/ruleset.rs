@@ -60,9 +60,7 @@ impl Tls {
     pub fn takes(&self, peer: &Peer) -> bool {
         let fits = match self.mode {
             TlsMode::Mutual => peer.certificate.is_some(),
-            TlsMode::Optional => !peer.plaintext,
-            TlsMode::Permissive => true,
-            TlsMode::Plaintext => peer.plaintext,
+            mode => mode.takes(peer.plaintext),
         };
         let recent = !peer.tls12 || self.min_version == TlsVersion::Tls12;
         let vouched = |name: &str| self.client_cas.iter().any(|ca| *ca.name == *name);

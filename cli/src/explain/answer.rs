@@ -94,14 +94,9 @@ impl Answer {
         Self::denied(status, None, None)
     }
 
-    /// A refusal before any policy is asked.
+    /// A refusal that names no policy.
     pub(super) fn of_hygiene(reason: Reason) -> Self {
         Self::denied(reason.status(), Some(reason.code()), reason.detail())
-    }
-
-    /// No policy protects the workload.
-    pub(super) fn not_configured() -> Self {
-        Self::of_hygiene(Reason::NotConfigured)
     }
 
     /// The verdict of a policy about a request with the fields `sent`.

@@ -5,7 +5,7 @@ use std::io::{BufRead, Read as _, Write};
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::{Judge, Request};
+use super::{Judge, Request, handshaken};
 
 /// How many lines were answered, and how many were no requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,5 +66,5 @@ fn answer(judge: &Judge, line: &[u8]) -> anyhow::Result<super::Answer> {
     anyhow::ensure!(line.len() <= MAX_LINE, "a line is longer than {MAX_LINE} bytes");
     anyhow::ensure!(!line.trim_ascii().is_empty(), "the line is empty, not a request");
     let request: Request = serde_json::from_slice(line).context("not a request")?;
-    judge.answer(&request)
+    handshaken(judge.answer(&request)?)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use policy::certificate::{CertificateFault, ClientCa, identify, verify};
 use policy::peer::{Peer, PeerCertificate};
 use policy::ruleset::{Ruleset, Tls};
@@ -13,34 +13,37 @@ use rustls_pki_types::CertificateDer;
 use super::{PeerInput, PeerNames};
 use crate::pem::certificates;
 
-/// Reads the peer.
+/// Reads the peer; the inner error is that of a handshake that fails.
 ///
 /// # Errors
-/// A [`CertificateFault`] where the TLS handshake would fail: then there is no request to decide about. Else a text that tells what
-/// to give instead.
+/// Where that cannot be told: the text says what to give instead.
 pub(super) fn read(
     input: Option<&PeerInput>,
     cas: &[ClientCa],
     ruleset: &Ruleset,
     now: Option<Timestamp>,
-) -> anyhow::Result<Peer> {
+) -> anyhow::Result<Result<Peer, CertificateFault>> {
     let tls = ruleset.tls();
     let none = PeerInput::default();
     let input = input.unwrap_or(&none);
-    let said = input.plaintext == Some(true);
+    let shows = input.certificate.is_some() || input.identity.is_some();
+    let plaintext = input.plaintext.unwrap_or(tls.mode == TlsMode::Plaintext && !shows);
+    ensure!(
+        !(plaintext && shows),
+        "without TLS nobody shows a certificate: leave `peer.plaintext` or the certificate out"
+    );
+    ensure!(
+        plaintext || ruleset.accepts() != TlsMode::Plaintext,
+        "under `tls.mode: Plaintext` the proxy closes a connection with TLS: leave the certificate and `plaintext: false` out"
+    );
     let certificate = match (&input.certificate, &input.identity) {
         (Some(_), Some(_)) => bail!("give either a certificate or a peer identity, not both"),
-        (None, None) if said => None,
-        _ if said => bail!("without TLS nobody shows a certificate: leave `peer.plaintext` or the certificate out"),
         (Some(pem), None) if input.verified == Some(true) => Some(taken_as_verified(pem, cas, tls)?),
         (Some(pem), None) => match verified(pem, cas, tls, now)? {
             Ok(peer) => Some(peer),
-            // In Audit it is no peer, and the request is taken all the same.
-            Err(_) if ruleset.is_audit() => None,
-            Err(fault) => {
-                let error = anyhow::Error::new(fault);
-                return Err(error.context("the TLS handshake would fail for `peer.certificate`"));
-            }
+            // In Audit it is no peer, and the request is taken all the same; but its key must be readable.
+            Err(fault) if ruleset.is_audit() && fault != CertificateFault::Malformed => None,
+            Err(fault) => return Ok(Err(fault)),
         },
         (None, Some(names)) => Some(named(names, cas, tls)?),
         // Nobody gets so far under Mutual without a certificate: a verified caller that nobody knows.
@@ -50,9 +53,7 @@ pub(super) fn read(
         }),
         (None, None) => None,
     };
-    let assumed = || tls.mode == TlsMode::Plaintext && certificate.is_none();
-    let plaintext = input.plaintext.unwrap_or_else(assumed);
-    Ok(Peer { address: input.ip.map(|ip| ip.to_canonical()), certificate, plaintext, tls12: false })
+    Ok(Ok(Peer { address: input.ip.map(|ip| ip.to_canonical()), certificate, plaintext, tls12: false }))
 }
 
 fn chain(pem: &str) -> anyhow::Result<Vec<CertificateDer<'static>>> {
@@ -70,7 +71,15 @@ fn verified(
     let since_epoch = Duration::from_millis(u64::try_from(now.as_millis()).unwrap_or(0));
     let chain = chain(pem)?;
     let (leaf, intermediates) = chain.split_first().context("no certificate")?;
-    Ok(verify(cas, &tls.trust_domain, leaf, intermediates, since_epoch))
+    let verified = verify(cas, &tls.trust_domain, leaf, intermediates, since_epoch);
+    if verified == Err(CertificateFault::Untrusted)
+        && let Some(unknown) = cas.iter().find(|ca| ca.subjects().is_empty()).map(ClientCa::name)
+    {
+        bail!(
+            "CA `{unknown}`, which may vouch for `peer.certificate`, has its certificates in no file: give them with `--client-ca {unknown}=FILE`, or say `verified: true`"
+        );
+    }
+    Ok(verified)
 }
 
 fn taken_as_verified(pem: &str, cas: &[ClientCa], tls: &Tls) -> anyhow::Result<PeerCertificate> {

@@ -85,7 +85,8 @@ pub struct PeerInput {
     /// Its names, taken as verified, in place of a certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<PeerNames>,
-    /// Whether it speaks without TLS. Without it, it does under `tls.mode: Plaintext`, and under no other.
+    /// Whether it speaks without TLS. Where that is not said, a peer without certificate does under `tls.mode: Plaintext`, and none
+    /// under another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plaintext: Option<bool>,
 }

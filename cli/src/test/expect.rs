@@ -10,7 +10,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Case;
-use crate::explain::Answer;
+use crate::explain::{Answer, Outcome};
 
 /// The expected decision: a word, or what else it must have.
 #[derive(Clone, Debug, Serialize)]
@@ -23,7 +23,32 @@ pub enum Expect {
     /// The proxy answers itself.
     Own(Own),
     /// The TLS handshake fails, for this reason where one is given: no CA of the policy vouches for the certificate.
-    Unverified(Option<CertificateFault>),
+    Unverified(Option<Fault>),
+}
+
+/// A [`CertificateFault`] by its word.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fault {
+    /// It is no certificate.
+    Malformed,
+    /// No CA vouches for it.
+    Untrusted,
+    /// A revocation list names it, or none that is in date covers it.
+    Revoked,
+    /// It has no extended key usage.
+    Usage,
+}
+
+impl From<CertificateFault> for Fault {
+    fn from(fault: CertificateFault) -> Self {
+        match fault {
+            CertificateFault::Malformed => Self::Malformed,
+            CertificateFault::Untrusted => Self::Untrusted,
+            CertificateFault::Revoked => Self::Revoked,
+            CertificateFault::Usage => Self::Usage,
+        }
+    }
 }
 
 /// What an answer of the proxy itself must have; what is left out is not looked at.
@@ -85,7 +110,7 @@ impl<'de> Deserialize<'de> for Expect {
             Allow(Allow),
             Deny(DenyText),
             Own(Own),
-            Unverified(CertificateFault),
+            Unverified(Fault),
         }
 
         struct Reader;
@@ -187,25 +212,24 @@ fn unknown(what: &str, text: &str, known: BTreeSet<&str>) -> String {
 
 /// How what came differs from what a case expects, a line each.
 #[must_use]
-pub fn differences(case: &Case, came: &anyhow::Result<Answer>) -> Vec<String> {
+pub fn differences(case: &Case, outcome: &Outcome) -> Vec<String> {
     let mut found = Differences(Vec::new());
-    let answer = match (came, &case.expect) {
-        (Ok(answer), _) => answer,
-        (Err(error), expect) => {
-            match (error.downcast_ref::<CertificateFault>(), expect) {
-                (Some(fault), Expect::Unverified(wanted)) => found.compare("unverified", *wanted, fault),
-                _ => found.0.push(format!("{error:#}")),
-            }
-            return found.0;
-        }
-    };
+    match (&case.expect, outcome) {
+        (Expect::Unverified(wanted), Err(fault)) => found.compare("unverified", *wanted, &Fault::from(*fault)),
+        (_, Err(fault)) => found.0.push(format!("the TLS handshake would fail for `peer.certificate`: {fault}")),
+        (_, Ok(answer)) => answer_differences(&mut found, case, answer),
+    }
+    found.0
+}
+
+fn answer_differences(found: &mut Differences, case: &Case, answer: &Answer) {
     let rule = answer.rule.as_ref().map(|rule| rule.index);
     match &case.expect {
         Expect::Unverified(_) => found.compare("effect", Some("unverified"), &answer.effect),
         Expect::Allow(allow) => {
             found.compare("effect", Some("allow"), &answer.effect);
             found.compare("rule", allow.rule.map(Some), &rule);
-            allow_differences(&mut found, allow, case, answer);
+            allow_differences(found, allow, case, answer);
         }
         Expect::Own(own) => {
             found.compare("effect", Some("own"), &answer.effect);
@@ -227,7 +251,6 @@ pub fn differences(case: &Case, came: &anyhow::Result<Answer>) -> Vec<String> {
             }
         }
     }
-    found.0
 }
 
 fn allow_differences(found: &mut Differences, allow: &Allow, case: &Case, answer: &Answer) {

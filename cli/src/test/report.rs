@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::Expect;
-use crate::explain::Answer;
+use super::{Expect, Fault};
+use crate::explain::{Answer, Outcome};
 use crate::output::{Format, write_json};
 
 /// One test that was run.
-pub(super) struct Outcome {
+pub(super) struct Run {
     pub(super) file: PathBuf,
     pub(super) line: u32,
     pub(super) name: String,
@@ -18,7 +18,19 @@ pub(super) struct Outcome {
     pub(super) now: String,
     pub(super) expect: Expect,
     pub(super) verdict: Verdict,
-    pub(super) answer: Option<Answer>,
+    /// None where the question is not one.
+    pub(super) outcome: Option<Outcome>,
+}
+
+impl Run {
+    fn answer(&self) -> Option<&Answer> {
+        self.outcome.as_ref()?.as_ref().ok()
+    }
+
+    /// Why the handshake failed, where it did.
+    fn unverified(&self) -> Option<Fault> {
+        self.outcome.as_ref()?.as_ref().err().map(|fault| Fault::from(*fault))
+    }
 }
 
 /// How it ended.
@@ -29,46 +41,47 @@ pub(super) enum Verdict {
     Failed(Vec<String>),
 }
 
-pub(super) fn write(out: &mut impl Write, outcomes: &[Outcome], format: Format) -> std::io::Result<()> {
+pub(super) fn write(out: &mut impl Write, runs: &[Run], format: Format) -> std::io::Result<()> {
     match format {
-        Format::Text => write_text(out, outcomes),
-        Format::Json => write_json(out, &outcomes.iter().map(to_json).collect::<Vec<_>>()),
+        Format::Text => write_text(out, runs),
+        Format::Json => write_json(out, &runs.iter().map(to_json).collect::<Vec<_>>()),
     }
 }
 
-fn to_json(outcome: &Outcome) -> serde_json::Value {
-    let differences = match &outcome.verdict {
+fn to_json(run: &Run) -> serde_json::Value {
+    let differences = match &run.verdict {
         Verdict::Passed => &[][..],
         Verdict::Failed(differences) => differences,
     };
     json!({
-        "file": outcome.file, "line": outcome.line, "name": outcome.name, "now": outcome.now, "passed": outcome.verdict == Verdict::Passed,
-        "expect": outcome.expect, "differences": differences, "answer": outcome.answer,
+        "file": run.file, "line": run.line, "name": run.name, "now": run.now, "passed": run.verdict == Verdict::Passed,
+        "expect": run.expect, "differences": differences, "answer": run.answer(),
+        "unverified": run.unverified(),
     })
 }
 
-fn write_text(out: &mut impl Write, outcomes: &[Outcome]) -> std::io::Result<()> {
+fn write_text(out: &mut impl Write, runs: &[Run]) -> std::io::Result<()> {
     let mut passed = 0;
-    for outcome in outcomes {
-        match &outcome.verdict {
+    for run in runs {
+        match &run.verdict {
             Verdict::Passed => passed += 1,
-            Verdict::Failed(differences) => write_failure(out, outcome, differences)?,
+            Verdict::Failed(differences) => write_failure(out, run, differences)?,
         }
     }
-    writeln!(out, "{passed} passed, {} failed", outcomes.len() - passed)
+    writeln!(out, "{passed} passed, {} failed", runs.len() - passed)
 }
 
-fn write_failure(out: &mut impl Write, outcome: &Outcome, differences: &[String]) -> std::io::Result<()> {
-    writeln!(out, "FAILED {}:{}: {}", outcome.file.display(), outcome.line, outcome.name)?;
+fn write_failure(out: &mut impl Write, run: &Run, differences: &[String]) -> std::io::Result<()> {
+    writeln!(out, "FAILED {}:{}: {}", run.file.display(), run.line, run.name)?;
     for difference in differences {
         writeln!(out, "  {difference}")?;
     }
-    let Some(answer) = &outcome.answer else { return writeln!(out) };
+    writeln!(out, "  at {}", run.now)?;
+    let Some(answer) = run.answer() else { return writeln!(out) };
     let rule = answer
         .rule
         .as_ref()
         .map_or_else(|| "no rule".to_owned(), |rule| format!("rule {} `{}`", rule.index, rule.path));
-    writeln!(out, "  at {}", outcome.now)?;
     let code = [answer.code, answer.detail].into_iter().flatten().collect::<Vec<_>>().join("/");
     writeln!(
         out,

@@ -17,8 +17,8 @@ mod stand_in;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use cli::explain::Answer;
-use cli::test::{Case, Expect, Suite, differences, judge, with_host};
+use cli::explain::{NamedCas, Outcome};
+use cli::test::{Case, Expect, Fault, Suite, differences, judge, with_host};
 use serde_json::Value;
 
 fn corpus() -> Vec<Suite> {
@@ -29,10 +29,10 @@ fn corpus() -> Vec<Suite> {
     files.iter().map(|file| Suite::read(file).unwrap()).collect()
 }
 
-/// What the library says about every case of a suite; an error where there is no request to decide about.
-fn by_library(suite: &Suite) -> Vec<anyhow::Result<Answer>> {
-    let judge = judge(suite).unwrap();
-    suite.tests.iter().map(|case| judge.answer(&with_host(&judge, case))).collect()
+/// What the library says about every case of a suite.
+fn by_library(suite: &Suite) -> Vec<Outcome> {
+    let judge = judge(suite, &NamedCas::new()).unwrap();
+    suite.tests.iter().map(|case| judge.answer(&with_host(&judge, case)).unwrap()).collect()
 }
 
 fn report(failures: &[String], cases: usize) {
@@ -72,6 +72,7 @@ fn the_command_decides_as_the_library() {
         if outcome["passed"] != true
             || outcome["name"] != *case.name
             || outcome["answer"] != serde_json::to_value(answer.as_ref().ok()).unwrap()
+            || outcome["unverified"] != serde_json::to_value(answer.as_ref().err().copied().map(Fault::from)).unwrap()
         {
             failures.push(at(suite, case, &outcome.to_string()));
         }

@@ -8,7 +8,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use cli::dev::{App, DevCa, DevKey, Issued, Names};
-use cli::explain::{Answer, Judge, NamedCas, PeerNames, Request};
+use cli::explain::{Answer, Judge, NamedCas, Outcome, PeerNames, Request};
 use cli::load::load_usable;
 use cli::run::server_certificate;
 use cli::test::{Case, Suite, with_host};
@@ -25,9 +25,9 @@ use sidecar::{Clock, Running, Settings, State};
 use super::client::{self, Response};
 use super::stand_in::{self, StandIn};
 
-/// What the proxy says to a certificate that proves nothing, by the reason (RFC 8446, section 6.2).
-const ALERTS: [(CertificateFault, AlertDescription); 4] = [
-    (CertificateFault::Malformed, AlertDescription::DecodeError),
+/// What the proxy says to a certificate that proves nothing, by the reason (RFC 8446, section 6.2). What is no certificate at all no
+/// client can send.
+const ALERTS: [(CertificateFault, AlertDescription); 3] = [
     (CertificateFault::Untrusted, AlertDescription::UnknownCA),
     (CertificateFault::Revoked, AlertDescription::CertificateRevoked),
     (CertificateFault::Usage, AlertDescription::UnsupportedCertificate),
@@ -83,7 +83,7 @@ impl Runner {
     }
 
     /// How the proxy's answer to a case differs from the library's.
-    pub(crate) fn differences(&mut self, case: &Case, came: &anyhow::Result<Answer>) -> Vec<String> {
+    pub(crate) fn differences(&mut self, case: &Case, came: &Outcome) -> Vec<String> {
         let request = with_host(&self.judge, case);
         let now = Timestamp::from(request.now.unwrap());
         let address = self.proxy_at(now, self.selects(&request));
@@ -97,11 +97,8 @@ impl Runner {
         let reached = self.app.seen() > seen;
         let (answer, response) = match (came, response) {
             (Ok(answer), Ok(response)) => (answer, response),
-            (Err(error), Err(alert)) if !reached => return compare_alert(error, &alert),
-            (came, response) => {
-                let came = came.as_ref().map_or_else(|error| format!("{error:#}"), |answer| format!("{answer:?}"));
-                return vec![format!("the library says {came}, the proxy {response:?}")];
-            }
+            (Err(fault), Err(end)) if !reached => return compare_alert(*fault, &end),
+            (came, response) => return vec![format!("the library says {came:?}, the proxy {response:?}")],
         };
         let mut found = compare(case, answer, &response);
         if reached != answer.forward.is_some() {
@@ -110,8 +107,10 @@ impl Runner {
         found
     }
 
-    /// Whether the policy selects the pod of the case; a proxy in another one has no configuration.
+    /// Whether the policy selects the pod of the case; a proxy in another one has no configuration. (Which policy selects a pod the
+    /// operator decides, not the proxy.)
     fn selects(&self, request: &Request) -> bool {
+        assert!(request.port.is_none(), "the corpus has one port");
         request.workload.as_ref().is_none_or(|pod| {
             let policy = self.compiled.ruleset.policy();
             policy.namespace == pod.namespace && compile::selects(&self.compiled.policy.spec.selector, &pod.labels)
@@ -187,7 +186,7 @@ impl Runner {
             head.extend(format!("authorization: Bearer {token}\r\n").bytes());
         }
         head.extend(b"\r\n");
-        if request.headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked") {
+        if is_chunked(request) {
             head.extend(b"0\r\n\r\n");
         }
         head
@@ -251,14 +250,19 @@ fn snapshot(
     Snapshot { format: FORMAT, rulesets, keys: compiled.keys.iter().map(with_key).collect() }
 }
 
+fn is_chunked(request: &Request) -> bool {
+    request.headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked")
+}
+
 /// How the end of a handshake differs from the fault that the library finds.
-fn compare_alert(fault: &anyhow::Error, end: &std::io::Error) -> Vec<String> {
+fn compare_alert(fault: CertificateFault, end: &std::io::Error) -> Vec<String> {
     let alert = end.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
-    let same = ALERTS.iter().any(|(known, alert_for)| {
-        fault.downcast_ref::<CertificateFault>() == Some(known)
-            && alert == Some(&rustls::Error::AlertReceived(*alert_for))
-    });
-    if same { Vec::new() } else { vec![format!("the library says `{fault:#}`, the proxy ends with {end:?}")] }
+    let wanted =
+        ALERTS.iter().find(|(known, _)| *known == fault).map(|(_, alert)| rustls::Error::AlertReceived(*alert));
+    if wanted.is_some() && alert == wanted.as_ref() {
+        return Vec::new();
+    }
+    vec![format!("the library says `{fault}`, the proxy ends with {end:?}")]
 }
 
 fn compare(case: &Case, answer: &Answer, response: &Response) -> Vec<String> {
@@ -289,16 +293,12 @@ fn compare(case: &Case, answer: &Answer, response: &Response) -> Vec<String> {
     for (name, value) in &forward.set {
         check(name, json!(value), received[name.as_str()].clone());
     }
-    // What is removed is not there, but for what the proxy sets under the same name: it frames a body anew, too.
-    let ours = [
-        "x-forwarded-for",
-        "x-forwarded-proto",
-        "x-forwarded-host",
-        "x-forwarded-port",
-        "x-forwarded-client-cert",
-        "transfer-encoding",
-    ];
-    let may_come = |name: &str| ours.contains(&name) || forward.set.iter().any(|(set, _)| set == name);
+    // What is removed is not there, but for what the proxy sets under the same name.
+    let ours =
+        ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-forwarded-client-cert"];
+    let framed_anew = |name: &str| name == "transfer-encoding" && is_chunked(&case.request);
+    let may_come =
+        |name: &str| ours.contains(&name) || framed_anew(name) || forward.set.iter().any(|(set, _)| set == name);
     for name in forward.removed.iter().filter(|name| !may_come(name) && *name != "x-request-id") {
         check(name, Value::Null, received[name.as_str()].clone());
     }

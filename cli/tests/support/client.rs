@@ -39,7 +39,8 @@ pub(crate) fn config(server_ca: &CertificateDer<'static>, client: Option<&Issued
     Arc::new(match client {
         None => builder.with_no_client_auth(),
         Some(issued) => {
-            let chain = vec![CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap()];
+            let chain =
+                CertificateDer::pem_slice_iter(issued.certificate.as_bytes()).collect::<Result<_, _>>().unwrap();
             builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap()).unwrap()
         }
     })

@@ -852,7 +852,7 @@ fn a_revocation_list_that_cannot_be_used_is_refused_with_its_cure() {
     let no_list = "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
     for (file, message, hint) in [
         (String::new(), "holds no revocation list", "in PEM"),
-        (sound.clone() + no_list, "revocation list 2 of `list` of ConfigMap `crl` cannot be used", "in PEM"),
+        (sound.clone() + no_list, "revocation list 2 of `list` of ConfigMap `crl`: it cannot be read", "of version 2"),
         (sound + &list(&rcgen::PKCS_ECDSA_P521_SHA512), "an algorithm that is not taken", "P-256 or P-384"),
     ] {
         let [(code, path, told, cure)] = &faults(&file)[..] else { panic!("{message}: {:?}", faults(&file)) };

@@ -66,10 +66,6 @@ fn client_ca(context: &Context, ca: &crds::ClientCa, pointer: &str, sink: &mut S
     ClientCa { name: ca.name.clone(), built_in: ca.built_in == Some(true), certificates, crls }
 }
 
-/// What to write where a revocation list should stand.
-const IN_PEM: &str =
-    "write revocation lists in PEM, each between `-----BEGIN X509 CRL-----` and `-----END X509 CRL-----`";
-
 fn revocation_lists(
     context: &Context,
     source: &crds::ConfigMapKey,
@@ -78,22 +74,25 @@ fn revocation_lists(
 ) -> Vec<CertificateRevocationListDer<'static>> {
     let Some(pem) = context.text(&source.config_map_name, &source.key, pointer, sink) else { return Vec::new() };
     let what = format!("{} of ConfigMap {}", quoted(&source.key), quoted(&source.config_map_name));
+    let mut refuse = |message: String, hint| {
+        sink.error(&format!("{pointer}/key"), Code::BadCertificate, message, hint);
+    };
     let lists = CertificateRevocationListDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
     let lists = lists.unwrap_or_default();
     if lists.is_empty() {
-        let message = format!("{what} holds no revocation list");
-        sink.error(&format!("{pointer}/key"), Code::BadCertificate, message, IN_PEM);
+        let hint =
+            "write revocation lists in PEM, each between `-----BEGIN X509 CRL-----` and `-----END X509 CRL-----`";
+        refuse(format!("{what} holds no revocation list, or one in broken PEM"), hint);
     }
     for (index, list) in lists.iter().enumerate() {
         let Err(fault) = check_crl(list) else { continue };
         let hint = match fault {
-            CrlFault::Malformed => IN_PEM,
+            CrlFault::Malformed => "let its issuer write it anew as an X.509 CRL of version 2",
             CrlFault::Algorithm => {
                 "have it signed by a P-256 or P-384 key with SHA-256 or SHA-384, by an RSA key with SHA-256 to SHA-512, or by an Ed25519 key"
             }
         };
-        let message = format!("revocation list {} of {what} cannot be used: {fault}", index + 1);
-        sink.error(&format!("{pointer}/key"), Code::BadCertificate, message, hint);
+        refuse(format!("revocation list {} of {what}: {fault}", index + 1), hint);
     }
     for (index, list) in lists.iter().enumerate() {
         let Some((now, (_, life))) = context.now().zip(crl_of(list)) else { continue };

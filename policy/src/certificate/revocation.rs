@@ -1,6 +1,6 @@
 //! Certificate revocation lists (RFC 5280, section 5): of the leaf, in date, and of its own issuer.
 
-use super::{CertificateFault, Life, SIGNATURE_ALGORITHMS};
+use super::{CertificateFault, ClientCaFault, Life, SIGNATURE_ALGORITHMS};
 use std::time::Duration;
 use webpki::{
     CertRevocationList, Error, ExpirationPolicy, OwnedCertRevocationList, RevocationCheckDepth, RevocationOptions,
@@ -80,8 +80,11 @@ fn is_taken(algorithm: &AlgorithmIdentifier) -> bool {
 pub(super) struct RevocationLists(Vec<List>);
 
 impl RevocationLists {
-    pub(super) fn new(lists: &[Vec<u8>]) -> Result<Self, CrlFault> {
-        lists.iter().map(|der| List::parse(der)).collect::<Result<_, _>>().map(Self)
+    pub(super) fn new(lists: &[Vec<u8>]) -> Result<Self, ClientCaFault> {
+        let read = |(index, der): (usize, &Vec<u8>)| {
+            List::parse(der).map_err(|fault| ClientCaFault::RevocationList(index + 1, fault))
+        };
+        lists.iter().enumerate().map(read).collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether there is none: then nothing is asked of a certificate.
@@ -129,7 +132,8 @@ fn strict<'a>(lists: &'a [&'a CertRevocationList<'a>]) -> Option<RevocationOptio
 }
 
 /// Whether a list leaves the leaf as it is. The path is proven by then, so all that verification may say for the first time is
-/// about this list: it names the leaf, or there was more to look at than the library looks at. Everything else (another key's, for other certificates, out of date) makes it one that does not count.
+/// about this list: it names the leaf, or there was more to look at than the library looks at. Everything else (another key's, for
+/// other certificates, out of date) makes it one that does not count.
 fn says_nothing(error: &Error) -> bool {
     !matches!(
         error,

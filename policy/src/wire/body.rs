@@ -99,6 +99,18 @@ wire! {
     }
 }
 
+impl TlsMode {
+    /// Whether a connection is taken, with TLS or in plaintext.
+    #[must_use]
+    pub fn takes(self, plaintext: bool) -> bool {
+        match self {
+            Self::Mutual | Self::Optional => !plaintext,
+            Self::Permissive => true,
+            Self::Plaintext => plaintext,
+        }
+    }
+}
+
 wire! {
     /// A TLS protocol version.
     pub enum TlsVersion {

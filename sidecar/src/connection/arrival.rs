@@ -31,12 +31,13 @@ pub(super) async fn arrive(worker: &Worker, stream: TcpStream, address: SocketAd
     if stream.peek(&mut first).await.ok()? == 0 {
         return None;
     }
-    let accepts = worker.state.load().in_force().ok().map(|in_force| in_force.ruleset.accepts());
+    // Without a policy TLS is spoken, and every request refused.
+    let accepts = worker.state.load().in_force().map_or(TlsMode::Optional, |in_force| in_force.ruleset.accepts());
     let tls = first == [HANDSHAKE_RECORD];
-    match accepts {
-        Some(TlsMode::Plaintext) if tls => None,
-        Some(TlsMode::Permissive | TlsMode::Plaintext) if !tls => without_tls(stream, address).await,
-        _ if plaintext::looks_like_http(first) => {
+    match (tls, accepts.takes(!tls)) {
+        (true, false) => None,
+        (false, true) => without_tls(stream, address).await,
+        (false, false) if plaintext::looks_like_http(first) => {
             worker.events.counters.plaintext_refused.add(1);
             plaintext::answer(stream).await;
             None

@@ -1,6 +1,6 @@
 //! Why something that was received is not in force.
 
-use policy::certificate::CertificateFault;
+use policy::certificate::ClientCaFault;
 use policy::keys::KeySetFault;
 use policy::ruleset::RulesetError;
 use policy::wire::WireError;
@@ -46,7 +46,7 @@ pub enum ApplyError {
         /// Its name in the policy.
         name: String,
         /// What is wrong with it.
-        source: CertificateFault,
+        source: ClientCaFault,
     },
     /// Client certificates are demanded and nobody can vouch for one.
     #[error(

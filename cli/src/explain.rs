@@ -120,7 +120,14 @@ impl Judged {
             let all: Vec<_> = own.chain(given).collect();
             ClientCa::new(&source.name, source.certificates.is_none(), &all, &source.crls)
         };
-        let cas = compiled.ruleset.tls().client_cas.iter().map(client_ca).collect::<Result<_, _>>()?;
+        let mut cas: Vec<ClientCa> = Vec::new();
+        for source in &compiled.ruleset.tls().client_cas {
+            let ca = client_ca(source).with_context(|| format!("CA `{}` cannot be used", source.name))?;
+            if let Some(other) = cas.iter().find(|other| ca.shares_anchor(other)) {
+                bail!("CA `{}` holds a trust anchor of CA `{}`: list each authority once", ca.name(), other.name());
+            }
+            cas.push(ca);
+        }
         Ok(Self { compiled, keys, cas })
     }
 
@@ -231,7 +238,7 @@ impl Authenticate for Witness<'_> {
 /// # Errors
 /// Where the handshake fails: then there is no request to explain.
 pub fn handshaken(outcome: Outcome) -> anyhow::Result<Answer> {
-    outcome.map_err(|fault| anyhow!("the TLS handshake would fail for `peer.certificate`: {fault}"))
+    outcome.map_err(|fault| anyhow!("the TLS handshake would fail for the client's certificate: {fault}"))
 }
 
 /// Reads `NAME=FILE` pairs of `--client-ca`.

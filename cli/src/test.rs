@@ -44,8 +44,13 @@ pub fn run(args: &Args, out: &mut impl Write) -> anyhow::Result<Exit> {
         runs.extend(run_suite(&suite, &cas).with_context(|| format!("`{}`", file.display()))?);
     }
     report::write(out, &runs, args.output)?;
-    let failed = runs.iter().any(|run| run.verdict != Verdict::Passed);
-    Ok(if failed { Exit::Refused } else { Exit::Ok })
+    Ok(if runs.iter().any(|run| run.outcome.is_none()) {
+        Exit::Unusable
+    } else if runs.iter().any(|run| run.verdict != Verdict::Passed) {
+        Exit::Refused
+    } else {
+        Exit::Ok
+    })
 }
 
 /// The policies of a suite, ready to decide; `cas` are certificates that no file of it holds.

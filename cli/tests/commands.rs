@@ -427,10 +427,18 @@ fn a_test_may_expect_that_no_handshake_succeeds() {
     passes(POLICY, &unknown, "{unverified: untrusted}");
     fails(POLICY, &known, "unverified", "effect: expected \"unverified\", got \"allow\"");
     fails(POLICY, &unknown, "{unverified: revoked}", "unverified: expected \"revoked\", got \"untrusted\"");
-    let fault = "the TLS handshake would fail for `peer.certificate`: no CA of the policy vouches for it";
+    let fault = "the TLS handshake would fail for the client's certificate: no CA of the policy vouches for it";
     fails(POLICY, &unknown, "allow", fault);
-    let (code, text) = run(POLICY, &known, "unverified", &[]);
-    assert!(code == Some(1) && text.contains("--client-ca cluster=FILE"), "{text}");
+    for (peer, more, cure) in [
+        (known.as_str(), &[][..], "--client-ca cluster=FILE"),
+        ("serviceAccount: billing", &with_ca, "write `NAMESPACE/billing`"),
+        ("verified: true", &with_ca, "`peer.certificate`, which is not there"),
+    ] {
+        let (code, text) = run(POLICY, peer, "unverified", more);
+        assert!(code == Some(2) && text.contains(cure), "{text}");
+    }
+    let audit = POLICY.replace("Optional}", "Mutual}\n  mode: Audit");
+    fails(&audit, "plaintext: true", "allow", "let pass in Audit: expect `{deny: {audit: true}}`");
     let json = run(POLICY, &unknown, "unverified", &["--client-ca", "cluster=ca.pem", "-o", "json"]).1;
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()[0]["unverified"], "untrusted");
 }

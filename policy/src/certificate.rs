@@ -54,8 +54,8 @@ pub enum CertificateFault {
     /// It is not a certificate.
     #[error("it cannot be read")]
     Malformed,
-    /// No CA of the policy vouches for it now.
-    #[error("no CA of the policy vouches for it")]
+    /// No CA of the policy vouches for it now, for clients.
+    #[error("no CA of the policy vouches for it at this time as that of a client")]
     Untrusted,
     /// A revocation list of its CA names it, is out of date, or there is none of its issuer.
     #[error("a revocation list names it, or none that is in date covers it")]
@@ -63,14 +63,17 @@ pub enum CertificateFault {
     /// Its extended key usage is absent or lacks clientAuth.
     #[error("its extended key usage lacks `clientAuth`")]
     Usage,
+    /// Its key is none with which a caller can sign a handshake here.
+    #[error("its key is no RSA key of 2048 to 8192 bits, no P-256, P-384 or P-521 and no Ed25519 key")]
+    Key,
 }
 
 /// Why a CA cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientCaFault {
-    /// A certificate of its own cannot be read.
-    #[error("a certificate of it cannot be read")]
-    Certificate,
+    /// A certificate of its own, counted from 1, is no trust anchor.
+    #[error("certificate {0} of it: {1}")]
+    Certificate(usize, AnchorFault),
     /// One of its revocation lists cannot be used, counted from 1.
     #[error("revocation list {0} of it: {1}")]
     RevocationList(usize, CrlFault),
@@ -88,18 +91,26 @@ impl ClientCa {
         certificates: &[CertificateDer],
         crls: &[Vec<u8>],
     ) -> Result<Self, ClientCaFault> {
-        let anchor = |certificate: &CertificateDer| {
-            webpki::anchor_from_trusted_cert(certificate)
-                .map(|anchor| anchor.to_owned())
-                .map_err(|_| ClientCaFault::Certificate)
-        };
-        let anchors = certificates.iter().map(anchor).collect::<Result<Vec<_>, _>>()?;
-        let life = |certificate| life_of(certificate).ok_or(ClientCaFault::Certificate);
-        let lives = certificates.iter().map(life).collect::<Result<Vec<_>, _>>()?;
-        let subject = |certificate| subject_of(certificate).ok_or(ClientCaFault::Certificate);
-        let subjects = certificates.iter().map(subject).collect::<Result<Vec<_>, _>>()?;
+        let (mut anchors, mut lives, mut subjects) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, certificate) in certificates.iter().enumerate() {
+            let fault = |fault| ClientCaFault::Certificate(index + 1, fault);
+            let malformed = || fault(AnchorFault::Malformed);
+            check_anchor(certificate).map_err(fault)?;
+            let anchor = webpki::anchor_from_trusted_cert(certificate).map_err(|_| malformed())?;
+            anchors.push(anchor.to_owned());
+            lives.push(life_of(certificate).ok_or_else(malformed)?);
+            subjects.push(subject_of(certificate).ok_or_else(malformed)?);
+        }
         let revocation = RevocationLists::new(crls)?;
         Ok(Self { name: name.into(), built_in, anchors, lives, subjects, revocation })
+    }
+
+    /// Whether it shares the key of a trust anchor with another: then it would be open whose word a certificate is.
+    #[must_use]
+    pub fn shares_anchor(&self, other: &Self) -> bool {
+        let key = |anchor: &TrustAnchor| anchor.subject_public_key_info.to_vec();
+        let theirs: Vec<_> = other.anchors.iter().map(key).collect();
+        self.anchors.iter().any(|anchor| theirs.contains(&key(anchor)))
     }
 
     /// The certificates that are valid: what has expired vouches for nobody.
@@ -146,6 +157,13 @@ pub fn subject_of(certificate: &CertificateDer) -> Option<Vec<u8>> {
     Some(parsed.subject().as_raw().to_vec())
 }
 
+/// The distinguished name of a certificate's issuer, DER; none where it cannot be read.
+#[must_use]
+pub fn issuer_of(certificate: &CertificateDer) -> Option<Vec<u8>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(parsed.issuer().as_raw().to_vec())
+}
+
 /// Verifies a chain against each CA in turn.
 ///
 /// # Errors
@@ -164,6 +182,9 @@ pub fn verify(
     let for_clients = parsed.extended_key_usage().ok().flatten().is_some_and(|usage| usage.value.client_auth);
     if !for_clients {
         return Err(CertificateFault::Usage);
+    }
+    if !anchor::is_handshake_key(parsed.public_key().raw) {
+        return Err(CertificateFault::Key);
     }
     Ok(identity(&parsed, end_entity, ca, trust_domain))
 }

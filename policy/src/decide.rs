@@ -15,7 +15,7 @@ use crate::request::{self, CanonicalRequest, Credential, RequestHead, SizeLimits
 use crate::ruleset::{Rule, Ruleset};
 use crate::time::Timestamp;
 use crate::token::{self, Unproven, VerifiedToken};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use std::sync::Arc;
 
 /// A request and all that is known about it.
@@ -104,7 +104,7 @@ pub fn explain<'a>(question: Question<'a>, authenticate: &mut impl Authenticate)
 /// A request that cannot be made canonical: before a policy in Audit it passes as it came.
 ///
 /// # Errors
-/// Why it is refused: `reason` where the policy enforces, the limit where it is too large, for limits always hold.
+/// Why it is refused: `reason` where the policy enforces and for CONNECT, the limit where it is too large, for limits always hold.
 pub fn audit_unreadable<'a>(
     ruleset: &'a Ruleset,
     head: RequestHead<'a>,
@@ -113,7 +113,8 @@ pub fn audit_unreadable<'a>(
     (reason, limits): (Reason, &SizeLimits),
     authenticate: &mut impl Authenticate,
 ) -> Result<Granted<'a>, Reason> {
-    if !ruleset.audit {
+    // CONNECT asks for a tunnel, which nobody here opens: passed on, it would get no answer.
+    if !ruleset.audit || head.method == Method::CONNECT {
         return Err(reason);
     }
     limits.check(&head)?;

@@ -36,13 +36,17 @@ pub(super) fn read(
         plaintext || ruleset.accepts() != TlsMode::Plaintext,
         "under `tls.mode: Plaintext` the proxy closes a connection with TLS: leave the certificate and `plaintext: false` out"
     );
+    ensure!(
+        input.verified.is_none() || input.certificate.is_some(),
+        "`peer.verified` says something of `peer.certificate`, which is not there"
+    );
     let certificate = match (&input.certificate, &input.identity) {
         (Some(_), Some(_)) => bail!("give either a certificate or a peer identity, not both"),
         (Some(pem), None) if input.verified == Some(true) => Some(taken_as_verified(pem, cas, tls)?),
         (Some(pem), None) => match verified(pem, cas, tls, now)? {
             Ok(peer) => Some(peer),
-            // In Audit it is no peer, and the request is taken all the same; but its key must be readable.
-            Err(fault) if ruleset.is_audit() && fault != CertificateFault::Malformed => None,
+            // In Audit it is no peer, and the request is taken all the same.
+            Err(_) if ruleset.is_audit() => None,
             Err(fault) => return Ok(Err(fault)),
         },
         (None, Some(names)) => Some(named(names, cas, tls)?),
@@ -83,9 +87,11 @@ fn verified(
 }
 
 fn taken_as_verified(pem: &str, cas: &[ClientCa], tls: &Tls) -> anyhow::Result<PeerCertificate> {
-    let ca = cas.first().context("the policy has no CA")?;
     let chain = chain(pem)?;
     let leaf = chain.first().context("no certificate")?;
+    let issuer = policy::certificate::issuer_of(chain.last().unwrap_or(leaf));
+    let signed = |ca: &&ClientCa| issuer.as_ref().is_some_and(|issuer| ca.subjects().contains(issuer));
+    let ca = cas.iter().find(signed).or(cas.first()).context("the policy has no CA")?;
     let named = policy::certificate::names_of(leaf, ca, &tls.trust_domain);
     named.map_err(|fault| anyhow::anyhow!("`peer.certificate`: {fault}"))
 }
@@ -97,10 +103,13 @@ fn named(names: &PeerNames, cas: &[ClientCa], tls: &Tls) -> anyhow::Result<PeerC
         }
         None => cas.iter().find(|ca| ca.is_built_in()).context("the policy has no built-in CA: name one as `ca`")?,
     };
-    let account = names.service_account.as_ref().map(|account| {
-        let (namespace, name) = account.split_once('/').unwrap_or((account, ""));
-        format!("spiffe://{}/ns/{namespace}/sa/{name}", tls.trust_domain)
-    });
+    let account = |account: &String| {
+        let (namespace, name) = account
+            .split_once('/')
+            .with_context(|| format!("`serviceAccount: {account}` names no namespace: write `NAMESPACE/{account}`"))?;
+        anyhow::Ok(format!("spiffe://{}/ns/{namespace}/sa/{name}", tls.trust_domain))
+    };
+    let account = names.service_account.as_ref().map(account).transpose()?;
     let uris = names.spiffe.iter().chain(&account).map(String::as_str);
     let peer = identify(uris, names.dns.iter().map(String::as_str), ca.is_built_in(), &tls.trust_domain);
     Ok(PeerCertificate { ca: ca.name().into(), ..peer })

@@ -38,6 +38,8 @@ pub enum Fault {
     Revoked,
     /// It has no extended key usage.
     Usage,
+    /// Its key is too weak or of another kind.
+    Key,
 }
 
 impl From<CertificateFault> for Fault {
@@ -47,6 +49,7 @@ impl From<CertificateFault> for Fault {
             CertificateFault::Untrusted => Self::Untrusted,
             CertificateFault::Revoked => Self::Revoked,
             CertificateFault::Usage => Self::Usage,
+            CertificateFault::Key => Self::Key,
         }
     }
 }
@@ -216,7 +219,7 @@ pub fn differences(case: &Case, outcome: &Outcome) -> Vec<String> {
     let mut found = Differences(Vec::new());
     match (&case.expect, outcome) {
         (Expect::Unverified(wanted), Err(fault)) => found.compare("unverified", *wanted, &Fault::from(*fault)),
-        (_, Err(fault)) => found.0.push(format!("the TLS handshake would fail for `peer.certificate`: {fault}")),
+        (_, Err(fault)) => found.0.push(format!("the TLS handshake would fail for the client's certificate: {fault}")),
         (_, Ok(answer)) => answer_differences(&mut found, case, answer),
     }
     found.0

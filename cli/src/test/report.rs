@@ -85,10 +85,11 @@ fn write_failure(out: &mut impl Write, run: &Run, differences: &[String]) -> std
     let code = [answer.code, answer.detail].into_iter().flatten().collect::<Vec<_>>().join("/");
     writeln!(
         out,
-        "  came: {} {} {code}, by {rule} of {}",
+        "  came: {} {} {code}, by {rule} of {}{}",
         answer.effect,
         answer.status,
-        answer.policy.as_deref().unwrap_or("no policy")
+        answer.policy.as_deref().unwrap_or("no policy"),
+        if answer.audit { "; let pass in Audit: expect `{deny: {audit: true}}`" } else { "" }
     )?;
     for check in &answer.checks {
         let mark = if check.pass { "pass" } else { "FAIL" };

@@ -27,7 +27,19 @@ const ONE_SIDED: [(&str, Shown, &[&str]); 7] = [
     (
         "what the application gets of a request that passes",
         Shown::Grants,
-        &["route-15", "audit-4", "proxy-7", "set-1", "set-2", "set-3", "set-4", "set-5", "set-6"],
+        &[
+            "route-15",
+            "audit-4",
+            "framing-4",
+            "framing-5",
+            "proxy-7",
+            "set-1",
+            "set-2",
+            "set-3",
+            "set-4",
+            "set-5",
+            "set-6",
+        ],
     ),
     (
         "fields that a case does not look at, other protocols, and the application's own answers",

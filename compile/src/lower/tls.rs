@@ -87,7 +87,9 @@ fn revocation_lists(
     for (index, list) in lists.iter().enumerate() {
         let Err(fault) = check_crl(list) else { continue };
         let hint = match fault {
-            CrlFault::Malformed => "let its issuer write it anew as an X.509 CRL of version 2",
+            CrlFault::Malformed | CrlFault::Scope => {
+                "let its issuer write it anew as a complete X.509 CRL of version 2, without an issuing distribution point that narrows it"
+            }
             CrlFault::Algorithm => {
                 "have it signed by a P-256 or P-384 key with SHA-256 or SHA-384, by an RSA key with SHA-256 to SHA-512, or by an Ed25519 key"
             }

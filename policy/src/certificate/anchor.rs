@@ -48,6 +48,20 @@ pub fn public_key(der: &[u8]) -> Option<Vec<u8>> {
     Some(certificate.public_key().raw.to_vec())
 }
 
+/// P-521 (RFC 5480, section 2.1.1.1).
+const P521: &str = "1.3.132.0.35";
+
+/// Whether a TLS handshake can be signed with a key (`SubjectPublicKeyInfo`, DER) so that it verifies here: [`is_sound_key`], or P-521
+/// (RFC 8446, section 4.2.3).
+#[must_use]
+pub(super) fn is_handshake_key(der: &[u8]) -> bool {
+    is_sound_key(der)
+        || SubjectPublicKeyInfo::from_der(der).is_ok_and(|(_, key)| {
+            let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
+            matches!(key.parsed(), Ok(PublicKey::EC(_))) && curve.is_some_and(|curve| curve.to_id_string() == P521)
+        })
+}
+
 /// Whether a public key (`SubjectPublicKeyInfo`, DER) is strong and of a kind that certificates may have: an RSA key of 2048
 /// to 8192 bits, a P-256, P-384 or Ed25519 key.
 #[must_use]

@@ -14,9 +14,14 @@ use x509_parser::x509::AlgorithmIdentifier;
 /// Why a revocation list cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CrlFault {
-    /// It is no X.509 CRL of version 2 (RFC 5280, section 5.1).
-    #[error("it cannot be read as a revocation list (X.509 CRL, version 2)")]
+    /// It is no X.509 CRL (RFC 5280, section 5.1).
+    #[error("it cannot be read as a revocation list (X.509 CRL)")]
     Malformed,
+    /// It is one whose version or extensions are not taken (RFC 5280, sections 5.1.2.1 and 5.2).
+    #[error(
+        "it is not a list of version 2 of all that its issuer revoked: indirect, partial and delta lists are not taken"
+    )]
+    Scope,
     /// Its signature is of an algorithm that is not among [`SIGNATURE_ALGORITHMS`]: nobody could tell whose it is.
     #[error("it is signed with an algorithm that is not taken")]
     Algorithm,
@@ -54,7 +59,7 @@ struct List {
 impl List {
     fn parse(der: &[u8]) -> Result<Self, CrlFault> {
         let (_, parsed) = CertificateRevocationList::from_der(der).map_err(|_| CrlFault::Malformed)?;
-        let list = OwnedCertRevocationList::from_der(der).map_err(|_| CrlFault::Malformed)?;
+        let list = OwnedCertRevocationList::from_der(der).map_err(|_| CrlFault::Scope)?;
         if !is_taken(&parsed.signature_algorithm) {
             return Err(CrlFault::Algorithm);
         }

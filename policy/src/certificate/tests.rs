@@ -13,6 +13,13 @@ const WEB: &str = "spiffe://cluster.local/ns/web/sa/web";
 /// A certificate of an authority with an RSA key of 1,024 bits, which no library of ours would make.
 const WEAK: &str = "MIIB/DCCAWWgAwIBAgIUHpARSBuIgacJdtbTnpjzjApFhTAwDQYJKoZIhvcNAQELBQAwDzENMAsGA1UEAwwEd2VhazAgFw0yNjExMjUxMjA1NDFaGA8yMTI2MTEwMTEyMDU0MVowDzENMAsGA1UEAwwEd2VhazCBnzANBgkqhkiG9w0BAQEFAAOBjQAwgYkCgYEA1sF0DGzfFZSstNFkzy1SY1LIVDE0dneswf7kysgCbamvU/1yipKuqWDJ6d36ylmhfCP+fvJmiRwrPPvHr7pUinmRAphtRpNWrNTLSyytQnUBAfuIgnY13z6kkd3N+3drmywJ6wQvZ4kGgAJv4w+MvZ+b+4CbCNoaJf5QihoWw/8CAwEAAaNTMFEwHQYDVR0OBBYEFGVD5y6BFAChHT7R4Oo6ZiFsYV2xMB8GA1UdIwQYMBaAFGVD5y6BFAChHT7R4Oo6ZiFsYV2xMA8GA1UdEwEB/wQFMAMBAf8wDQYJKoZIhvcNAQELBQADgYEAYHPH/Ma8RQ/MuuugyziQmRq0Iz8HtoeqOIrKjWX7hbzZUZyMlbnSp7fPWfD6Ox9xpM/6nbu8co77M++fRMDrr4UKY8/V2yZpgo7H6Avvn6H9SztD8Jx9lwhgbqDBNZrBlg9fTqaJ6/qX1qBg9tFzB0NH/YB/51hVL1GRIPPUI+Q=";
 
+/// An authority, and certificates of clients that it signed for keys that no library of ours would make: RSA of 1,024 bits, secp256k1.
+const ROOT: &str = "MIIBGzCBwqADAgECAgEBMAoGCCqGSM49BAMCMAwxCjAIBgNVBAMMAXIwIBcNMjAwMTAxMDAwMDAwWhgPMjEwMDAxMDEwMDAwMDBaMAwxCjAIBgNVBAMMAXIwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATnYsVkRbF2qapzjPeNYunaEqLMUpM+xzxH2M1lFl/RgrgKLmxAQxZdvfuyB6V4vx4L0ia//LJxGCxQFBO7Y1AvoxMwETAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIACZ9UWDFnPHS0gEzmlvxofCnsse5B9F2wNUXXzakIk5AiEAyIoEL7H0fc6w9VWpdoeWLn3HH1ck2VRDdJAaq8BXoKY=";
+const ODD_KEYS: [&str; 2] = [
+    "MIIBWzCCAQGgAwIBAgIBAjAKBggqhkjOPQQDAjAMMQowCAYDVQQDDAFyMCAXDTIwMDEwMTAwMDAwMFoYDzIxMDAwMTAxMDAwMDAwWjAAMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDTqJHgZO+X6HKAoLcLcdDWXYRfe6yTlXC4Rac0FkAwN7i8agffzWN/VLyykgQQgKGBAbvDr/EU6lNJ5sIke4p0es9b4eRNL0+7lj1sTd3TBCr0PdhlBZTZs5DqBwpIyg+j5sEpAMxcp4LLCe2yZf13SapJd3FxKsSlZwU2hOU3VQIDAQABoxcwFTATBgNVHSUEDDAKBggrBgEFBQcDAjAKBggqhkjOPQQDAgNIADBFAiEAmaO0TLyp7uO80MrGeKfKQopk5LA1pz0CwY/PMonXtLsCIAKZdkZw0a3LPCd+9MWN6sukj8qk2LW/FkwkSDVhf3z9",
+    "MIIBETCBt6ADAgECAgECMAoGCCqGSM49BAMCMAwxCjAIBgNVBAMMAXIwIBcNMjAwMTAxMDAwMDAwWhgPMjEwMDAxMDEwMDAwMDBaMAAwVjAQBgcqhkjOPQIBBgUrgQQACgNCAATxocvABo5XZv6xO/1dIOL6oglgRXlm1GPcArnRvQYvvKAEKR9bHroBBzqQWBGUb4oL5MmWfT2mUlvG+ZpyAAw+oxcwFTATBgNVHSUEDDAKBggrBgEFBQcDAjAKBggqhkjOPQQDAgNJADBGAiEAxMPXrsy8YaVqyNEKwYNL7iAANqQGDZ1b1jqn5Y4+o08CIQCciuC3WvioXiRK/cEGt8tY8OEou9mE6q740AMsM0nIHw==",
+];
+
 /// Seconds of a year's first day, counted from 1970.
 fn year(year: i32) -> Duration {
     Duration::from_secs(date_time_ymd(year, 1, 1).unix_timestamp().try_into().unwrap())
@@ -225,6 +232,32 @@ fn certificates_end() {
         params.not_after = date_time_ymd(to.0, to.1, to.2);
         assert_eq!(outcome(params).is_ok(), good, "{from:?} {to:?}");
     }
+}
+
+#[test]
+fn a_key_that_signs_no_handshake_proves_nothing() {
+    let der = |text| CertificateDer::from(STANDARD.decode(text).unwrap());
+    let root = ClientCa::new("cluster", true, &[der(ROOT)], &[]).unwrap();
+    for text in ODD_KEYS {
+        assert_eq!(verify(std::slice::from_ref(&root), DOMAIN, &der(text), &[], NOW), Err(CertificateFault::Key));
+    }
+    let root = Made::by(authority("root"), None);
+    for algorithm in
+        [&rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ECDSA_P521_SHA512, &rcgen::PKCS_ED25519, &rcgen::PKCS_RSA_SHA256]
+    {
+        let made = Made::with_key(leaf(vec![uri(WEB)]), KeyPair::generate_for(algorithm).unwrap(), Some(&root));
+        assert!(verify(&[root.ca("cluster")], DOMAIN, &made.der, &[], NOW).is_ok(), "{algorithm:?}");
+    }
+}
+
+#[test]
+fn an_authority_is_known_by_its_key() {
+    let (one, other) = (Made::by(authority("one"), None), Made::by(authority("one"), None));
+    assert!(one.ca("cluster").shares_anchor(&one.ca("partner")));
+    assert!(!one.ca("cluster").shares_anchor(&other.ca("partner")));
+    let pretender = Made::by(leaf(vec![dns("x")]), Some(&one));
+    let refused = ClientCa::new("x", false, &[one.der, pretender.der], &[]).map(drop);
+    assert_eq!(refused, Err(ClientCaFault::Certificate(2, AnchorFault::NotACa)));
 }
 
 #[test]

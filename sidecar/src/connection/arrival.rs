@@ -56,7 +56,7 @@ async fn handshake(worker: &Worker, stream: TcpStream, address: SocketAddr) -> O
     let stream = accepted.inspect_err(|_| worker.events.counters.handshake_failures.add(1)).ok()?;
     let session = stream.get_ref().1;
     let is_h2 = session.alpn_protocol() == Some(H2);
-    let chain = session.peer_certificates().map(<[_]>::to_vec);
+    let chain = session.peer_certificates().filter(|_| verifier.is_possessed()).map(<[_]>::to_vec);
     let tls12 = session.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_2);
     let peer = Peer { tls12, ..Peer::at(address.ip(), verifier.proven().cloned()) };
     let peer = JudgedPeer::new(peer, chain, Arc::clone(verifier.cas()), worker.clock.unix_time());

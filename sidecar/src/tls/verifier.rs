@@ -28,16 +28,36 @@ pub(crate) struct PeerVerifier {
     provider: Arc<CryptoProvider>,
     clock: Clock,
     proven: OnceLock<PeerCertificate>,
+    /// That whoever sent the certificate holds its key.
+    possessed: OnceLock<()>,
 }
 
 impl PeerVerifier {
     pub(super) fn new(cas: Arc<ClientCas>, demand: Demand, provider: Arc<CryptoProvider>, clock: Clock) -> Self {
-        Self { cas, demand, provider, clock, proven: OnceLock::new() }
+        Self { cas, demand, provider, clock, proven: OnceLock::new(), possessed: OnceLock::new() }
     }
 
     /// What the certificate proves; to be asked only after the handshake, which proves that the caller holds its key.
     pub(crate) fn proven(&self) -> Option<&PeerCertificate> {
         self.proven.get()
+    }
+
+    /// Whether the caller has shown that it holds the key of the certificate. Without that nobody may ever be known by it.
+    pub(crate) fn is_possessed(&self) -> bool {
+        self.possessed.get().is_some()
+    }
+
+    /// A signature of the handshake (RFC 8446, section 4.4.3). Under a policy in Audit a certificate that proves nothing may have a
+    /// key that we cannot use.
+    fn signed(&self, verified: Result<HandshakeSignatureValid, Error>) -> Result<HandshakeSignatureValid, Error> {
+        match verified {
+            Err(_) if !self.demand.proof && self.proven.get().is_none() => Ok(HandshakeSignatureValid::assertion()),
+            Ok(valid) => {
+                self.possessed.get_or_init(|| ());
+                Ok(valid)
+            }
+            refused => refused,
+        }
     }
 
     /// The CAs that it was verified against.
@@ -66,7 +86,7 @@ impl ClientCertVerifier for PeerVerifier {
                 CertificateFault::Malformed => CertificateError::BadEncoding,
                 CertificateFault::Untrusted => CertificateError::UnknownIssuer,
                 CertificateFault::Revoked => CertificateError::Revoked,
-                CertificateFault::Usage => CertificateError::InvalidPurpose,
+                CertificateFault::Usage | CertificateFault::Key => CertificateError::InvalidPurpose,
             })
         };
         let proven = match self.cas.verify((end_entity, intermediates), self.clock.unix_time()) {
@@ -85,7 +105,8 @@ impl ClientCertVerifier for PeerVerifier {
         certificate: &CertificateDer,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        let known = &self.provider.signature_verification_algorithms;
+        self.signed(verify_tls12_signature(message, certificate, signed, known))
     }
 
     fn verify_tls13_signature(
@@ -94,7 +115,8 @@ impl ClientCertVerifier for PeerVerifier {
         certificate: &CertificateDer,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        let known = &self.provider.signature_verification_algorithms;
+        self.signed(verify_tls13_signature(message, certificate, signed, known))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -1,6 +1,8 @@
 //! What the modes of a policy change at the socket: TLS or not, Audit, limits, browsers.
 
 use crate::support::{App, Ca, Client, Fixture, body, read_all};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Request;
 use policy::wire::{Body, ClientCa, Cors, Mode, TlsMode};
@@ -96,6 +98,48 @@ async fn audit_refuses_nothing_and_keeps_identity_honest() {
     assert!(plaintext(proxy.running.address, GET).await.starts_with("HTTP/1.1 200"), "TLS as Permissive");
     let large = "a".repeat(40_000);
     assert_eq!(stranger.get("/open/x", &[("x-large", &large)]).await.status, 431, "limits hold");
+}
+
+/// In Audit nobody is kept out by a certificate, and nobody is known by one whose key he did not show to hold: then or later.
+#[tokio::test]
+async fn in_audit_a_certificate_that_cannot_be_used_is_nobodys() {
+    let app = App::start().await;
+    let proxy = Fixture::start(TlsMode::Mutual, app.address);
+    let audit = with(TlsMode::Mutual, |body| body.mode = Mode::Audit);
+    proxy.apply(&audit);
+    let partner = Ca::new("partner");
+    let own = partner.client("web/web");
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let sending = |certificate| proxy.stranger().sending(certificate, &own).with_versions(&[version]);
+        let unreadable = sending(b"no certificate".to_vec().into());
+        assert_eq!(unreadable.get("/open/a", &[]).await.status, 200);
+        // One that verifies, without its key, is stolen.
+        let stolen = sending(proxy.ca.client("web/web").certificate.clone());
+        let mut refused = stolen.connect(Some(b"http/1.1")).await;
+        if let Ok(stream) = &mut refused {
+            assert_eq!(read_all(stream).await, "");
+        }
+        // Nobody's now, and by the CAs of the next policy its owner's: still not the sender's.
+        let other = partner.client("x/y").certificate.clone();
+        let mut stream = sending(other).connect(Some(b"http/1.1")).await.unwrap();
+        let ask = b"GET /internal HTTP/1.1\r\nhost: orders.test\r\n\r\n";
+        stream.write_all(ask).await.unwrap();
+        let mut head = [0; 12];
+        tokio::io::AsyncReadExt::read_exact(&mut stream, &mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200", "let pass");
+        proxy.apply(&with(TlsMode::Optional, |body| {
+            body.tls.client_cas.push(ClientCa {
+                name: "partner".into(),
+                built_in: false,
+                certificates: vec![STANDARD.encode(&partner.certificate)],
+                crls: Vec::new(),
+            });
+        }));
+        stream.write_all(b"GET /internal HTTP/1.1\r\nhost: orders.test\r\nconnection: close\r\n\r\n").await.unwrap();
+        let rest = read_all(&mut stream).await;
+        assert!(rest.contains("HTTP/1.1 403") && rest.contains("certificate_missing"), "{rest}");
+        proxy.apply(&audit);
+    }
 }
 
 #[tokio::test]
@@ -260,7 +304,7 @@ async fn a_connection_whose_certificate_a_new_list_revokes_ends_soon() {
     let app = App::start().await;
     let proxy = Fixture::start(TlsMode::Mutual, app.address);
     let partner = Ca::new("partner");
-    let encode = |der: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+    let encode = |der: &[u8]| STANDARD.encode(der);
     let with_list = |list: &[u8]| {
         with(TlsMode::Mutual, |body| {
             body.tls.client_cas.push(ClientCa {

@@ -69,6 +69,14 @@ impl Client {
         Self { address, config }
     }
 
+    /// A client that sends this certificate, whatever it is, with signatures of another key.
+    pub(crate) fn sending(mut self, certificate: CertificateDer<'static>, identity: &Identity) -> Self {
+        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&identity.key()).unwrap();
+        let sent = rustls::sign::CertifiedKey::new(vec![certificate], key);
+        self.config.client_auth_cert_resolver = Arc::new(rustls::sign::SingleCertAndKey::from(sent));
+        self
+    }
+
     pub(crate) fn with_versions(mut self, versions: &[&'static rustls::SupportedProtocolVersion]) -> Self {
         let provider = Arc::clone(self.config.crypto_provider());
         let resolver = Arc::clone(&self.config.client_auth_cert_resolver);

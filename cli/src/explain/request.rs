@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use policy::request::RequestHead;
 use serde::{Deserialize, Serialize};
@@ -135,6 +136,21 @@ pub(super) struct Head {
     pub(super) headers: HeaderMap,
 }
 
+/// Whether a parser of HTTP/1 knows where the body ends (RFC 9112, section 6.3): hyper refuses a last coding that is not chunked and,
+/// without codings, a length that is no number or two that differ.
+fn is_framed(headers: &HeaderMap) -> bool {
+    if let Some(codings) = headers.get_all(TRANSFER_ENCODING).iter().next_back() {
+        let last = codings.to_str().ok().and_then(|codings| codings.rsplit(',').next());
+        return last.is_some_and(|coding| coding.trim().eq_ignore_ascii_case("chunked"));
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(|length| {
+        let digits = length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        digits.and_then(|digits| digits.parse::<u64>().ok())
+    });
+    let Some(first) = lengths.next() else { return true };
+    first.is_some() && lengths.all(|length| length == first)
+}
+
 impl Head {
     /// Parses a request; the inner error is the status of a parser's own refusal.
     pub(super) fn parse(request: &Request) -> anyhow::Result<Result<Self, u16>> {
@@ -165,6 +181,9 @@ impl Head {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| 400_u16)?;
             let value = HeaderValue::from_bytes(value.trim_matches([' ', '\t']).as_bytes()).map_err(|_| 400_u16)?;
             headers.try_append(name, value).map_err(|_| 431_u16)?;
+        }
+        if !is_framed(&headers) {
+            return Err(400);
         }
         Ok(Self { method, uri, headers })
     }

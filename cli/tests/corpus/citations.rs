@@ -46,7 +46,7 @@ const ONE_SIDED: [(&str, Shown, &[&str]); 7] = [
         Shown::Nothing,
         &["answer-1", "answer-2", "answer-9", "cors-2", "header-5"],
     ),
-    ("what the HTTP parser makes plain before anybody sees it", Shown::Nothing, &["framing-2"]),
+    ("what the HTTP parser makes plain before anybody sees it", Shown::Nothing, &["framing-2", "framing-6"]),
     ("policies, and connections that are older than the policy", Shown::Nothing, &["cert-5", "cert-6", "cert-7"]),
     ("times", Shown::Nothing, &["time-1", "time-2", "time-3", "time-4", "time-5", "time-6", "time-7"]),
 ];

@@ -439,6 +439,16 @@ fn a_test_may_expect_that_no_handshake_succeeds() {
     }
     let audit = POLICY.replace("Optional}", "Mutual}\n  mode: Audit");
     fails(&audit, "plaintext: true", "allow", "let pass in Audit: expect `{deny: {audit: true}}`");
+    let twice = POLICY.replace(
+        "tls: {mode: Optional}",
+        "tls: {mode: Optional, clientCAs: [{name: cluster, builtIn: true}, {name: partner, configMapName: partner, key: ca}]}",
+    );
+    let partner = format!(
+        "\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: partner, namespace: shop}}\ndata:\n  ca: |\n    {}\n",
+        cluster.pem().replace('\n', "\n    ")
+    );
+    let (code, text) = run(&(twice + &partner), &known, "allow", &with_ca);
+    assert!(code == Some(2) && text.contains("CA `partner` holds a trust anchor of CA `cluster`"), "{text}");
     let json = run(POLICY, &unknown, "unverified", &["--client-ca", "cluster=ca.pem", "-o", "json"]).1;
     assert_eq!(serde_json::from_str::<Value>(&json).unwrap()[0]["unverified"], "untrusted");
 }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod demo;
 pub mod dev;
 pub mod explain;
+mod field;
 pub mod generate;
 pub mod inject;
 pub mod issuers;

@@ -321,6 +321,13 @@ fn the_tests_of_the_documentation_pass() {
     );
 }
 
+/// A file of one test.
+fn tests(expected: &str) -> String {
+    format!(
+        "policies: [policy.yaml]\ntests:\n- name: a reader\n  request: {{method: GET, target: /orders/7}}\n  identity: {{issuer: main, claims: {{sub: alice, scope: other}}}}\n  expect: {expected}\n"
+    )
+}
+
 #[test]
 fn a_failing_test_shows_what_came_and_why() {
     let workspace = Workspace::new();
@@ -334,11 +341,6 @@ fn a_failing_test_shows_what_came_and_why() {
             ),
         ),
     );
-    let tests = |expected: &str| {
-        format!(
-            "policies: [policy.yaml]\ntests:\n- name: a reader\n  request: {{method: GET, target: /orders/7}}\n  identity: {{issuer: main, claims: {{sub: alice, scope: other}}}}\n  expect: {expected}\n"
-        )
-    };
     workspace.write("good.yaml", &tests("{deny: insufficient_scope}"));
     let good = workspace.run(&["test", "good.yaml"]);
     assert_eq!((good.status.code(), stdout(&good).as_str()), (Some(0), "1 passed, 0 failed\n"), "{}", stderr(&good));
@@ -363,6 +365,11 @@ fn a_failing_test_shows_what_came_and_why() {
     ] {
         assert!(stdout(&bad).contains(wanted), "{wanted}: {}", stdout(&bad));
     }
+}
+
+#[test]
+fn a_test_that_is_none_is_told_with_its_field_and_line() {
+    let workspace = Workspace::new();
     for (text, wanted) in [
         ("policies: [policy.yaml]\ntests: []\n", "holds no tests"),
         ("policies: [policy.yaml]\ntests: [{name: a, request: {method: GET, target: /}}]\n", "missing field `expect`"),
@@ -379,6 +386,20 @@ fn a_failing_test_shows_what_came_and_why() {
         (&tests("{deny: {code: no_rule, detail: x}}"), "no detail of `no_rule` `x`: it has none"),
         ("policies: [policy.yaml]\ntests:\n\t- x\n", "indent with spaces"),
         (&tests("[allow]"), "expected `allow`, `deny`, `own`, `unverified`, or one of them with what it must have"),
+        (&tests("allow\n  now: yesterday"), "odd.yaml:7: not a test: now: `yesterday` is no moment: write RFC 3339"),
+        (
+            &tests("allow\n  peer:\n    ip: 1.2.3"),
+            "odd.yaml:8: not a test: peer.ip: invalid IP address syntax; write an address such as `192.0.2.1`",
+        ),
+        (
+            &tests("allow").replace("/orders/7}", "/orders/7, headers: [{x: y}]}"),
+            "odd.yaml:4: not a test: request.headers[0]: invalid type: map, expected a tuple of size 2; write a list of `[name, value]`",
+        ),
+        (&tests("{own: 200}"), "odd.yaml:6: not a test: expect.own: invalid type"),
+        (
+            &tests("allow").replace("issuer: main,", "issuer: main, x: y,"),
+            "odd.yaml:5: not a test: identity.x: unknown field `x`",
+        ),
         (&tests("{unverified: expired}"), "unknown variant `expired`, expected one of `malformed`, `untrusted`"),
         (
             &(tests("deny") + "- {name: a reader, request: {method: GET, target: /}, expect: deny}\n"),

@@ -5,6 +5,8 @@ use std::io::{BufRead, Read as _, Write};
 use anyhow::Context as _;
 use serde_json::json;
 
+use crate::field;
+
 use super::{Judge, Request, handshaken};
 
 /// How many lines were answered, and how many were no requests.
@@ -65,6 +67,8 @@ pub fn answer_lines(
 fn answer(judge: &Judge, line: &[u8]) -> anyhow::Result<super::Answer> {
     anyhow::ensure!(line.len() <= MAX_LINE, "a line is longer than {MAX_LINE} bytes");
     anyhow::ensure!(!line.trim_ascii().is_empty(), "the line is empty, not a request");
-    let request: Request = serde_json::from_slice(line).context("not a request")?;
+    let mut line = serde_json::Deserializer::from_slice(line);
+    let request: Request = field::read(&mut line).map_err(|fault| anyhow::anyhow!("not a request: {}", fault.text))?;
+    line.end().context("not a request")?;
     handshaken(judge.answer(&request)?)
 }

@@ -47,8 +47,23 @@ pub type Header = (String, String);
 
 /// A moment in RFC 3339.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "jiff::Timestamp")]
 pub struct Moment(jiff::Timestamp);
+
+impl TryFrom<String> for Moment {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let parsed = text.parse().map(Self);
+        parsed.map_err(|_| format!("`{text}` is no moment: write RFC 3339, such as `2026-01-01T00:00:00Z`"))
+    }
+}
+
+impl From<Moment> for jiff::Timestamp {
+    fn from(moment: Moment) -> Self {
+        moment.0
+    }
+}
 
 impl Moment {
     /// From a point in time.

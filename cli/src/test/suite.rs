@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{bail, ensure};
 use compile::source::{self, Document};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Expect;
 use crate::explain::{AssumedIdentity, Header, PeerInput, PeerNames, Request, Workload};
+use crate::field;
 use crate::load::{self, Refused};
 
 /// The present moment of a test that names none.
@@ -112,8 +113,10 @@ impl Suite {
         let [document] = documents.as_slice() else {
             bail!("`{}` holds {} documents, not one", file.display(), documents.len())
         };
-        let raw: RawSuite = serde_json::from_value(document.value.clone())
-            .with_context(|| format!("`{}` is no file of tests", file.display()))?;
+        let raw: RawSuite = field::read(&document.value).map_err(|fault| {
+            let line = document.places.nearest(&fault.pointer).line;
+            anyhow::anyhow!("{}:{line}: no file of tests: {}", file.display(), fault.text)
+        })?;
         ensure!(!raw.tests.is_empty(), "`{}` holds no tests", file.display());
         let folder = file.parent().unwrap_or(Path::new(""));
         let tests = raw
@@ -142,9 +145,12 @@ impl Suite {
 
 impl Case {
     fn read(document: &Document, index: usize, test: &Value) -> anyhow::Result<Self> {
-        let line = document.places.nearest(&format!("/tests/{index}")).line;
-        let raw: RawCase =
-            serde_json::from_value(test.clone()).with_context(|| format!("{}:{line}: not a test", document.file))?;
+        let line_of = |field: &str| document.places.nearest(&format!("/tests/{index}{field}")).line;
+        let line = line_of("");
+        let raw: RawCase = field::read(test).map_err(|fault| {
+            let (line, cure) = (line_of(&fault.pointer), cure(&fault.pointer));
+            anyhow::anyhow!("{}:{line}: not a test: {}{cure}", document.file, fault.text)
+        })?;
         if let Expect::Deny(deny) = &raw.expect
             && let Some(fault) = deny.fault()
         {
@@ -167,6 +173,18 @@ impl Case {
             identity: raw.identity,
         };
         Ok(Self { name: raw.name, why: raw.why, line, request, expect: raw.expect })
+    }
+}
+
+/// What to write in a field that cannot be read, where the fault itself does not say.
+fn cure(pointer: &str) -> &'static str {
+    match pointer.split('/').skip(1).take(2).collect::<Vec<_>>()[..] {
+        ["request", "headers"] => "; write a list of `[name, value]`",
+        ["peer", "ip"] => "; write an address such as `192.0.2.1`",
+        ["expect", ..] => {
+            "; write a word such as `allow`, or one with what it must have, such as `{deny: token_missing}`"
+        }
+        _ => "",
     }
 }
 

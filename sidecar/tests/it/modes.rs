@@ -312,7 +312,7 @@ async fn idle_connections_that_the_policy_would_no_longer_take_end_soon() {
     }
     // Another CA of the same name: nobody vouches for these any more.
     let other = Ca::new("cluster");
-    let stays = crate::support::snapshot(&body(TlsMode::Mutual), &proxy.signer.jwks());
+    let stays = snapshot(&body(TlsMode::Mutual), &proxy.signer.jwks());
     proxy.state.apply(&stays, std::slice::from_ref(&other.certificate)).unwrap();
     let start = tokio::time::Instant::now();
     read_all(&mut known).await;

@@ -73,15 +73,22 @@ fn template(path: &str, context: &Context, pointer: &str, sink: &mut Sink) -> Op
             Some(template)
         }
         Err(fault) => {
-            sink.error(
-                pointer,
-                Code::BadTemplate,
-                format!("{} is no path template: {fault}", quoted(path)),
-                "write it like `/orders/{id}` or `/files/**`",
-            );
+            let escaped = escaped(path);
+            let hint = match Template::parse(&escaped) {
+                Ok(_) if escaped != path => format!("write `{escaped}`, its bytes over 0x7F escaped"),
+                _ => "write it like `/orders/{id}` or `/files/**`".to_owned(),
+            };
+            let message = format!("{} is no path template: {fault}", quoted(path));
+            sink.error(pointer, Code::BadTemplate, message, &hint);
             None
         }
     }
+}
+
+/// A path as it stands on the wire where people wrote it in letters that are not ASCII (RFC 3986, section 2.1).
+fn escaped(path: &str) -> String {
+    let escape = |byte: u8| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    path.bytes().map(escape).collect()
 }
 
 fn check_method(method: &str, pointer: &str, sink: &mut Sink) {

@@ -905,3 +905,13 @@ fn what_has_expired_or_covers_nothing_is_told() {
     let both = one.pem() + &other.pem();
     assert_eq!(found(&both, &list(2029), Some(early)), ["not_covered spec.tls.clientCAs[1].crl"]);
 }
+
+#[test]
+fn a_template_in_other_letters_is_told_how_it_stands_on_the_wire() {
+    let hint = |path: &str| {
+        let (_, found) = compile_text(&POLICY.replace("path: /health", &format!("path: \"{path}\"")), &all_there());
+        found.into_iter().find(|one| one.code == Code::BadTemplate).and_then(|one| one.hint).unwrap()
+    };
+    assert!(hint("/straße/{x}").contains("write `/stra%C3%9Fe/{x}`"));
+    assert!(hint("/straße/../x").contains("like `/orders/{id}`"));
+}

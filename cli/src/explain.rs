@@ -18,7 +18,7 @@ use anyhow::{Context as _, anyhow, bail};
 use compile::Compiled;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
-use policy::certificate::{CertificateFault, ClientCa};
+use policy::certificate::{CertificateFault, ClientCa, check_anchor};
 use policy::decide::{Authenticate, Question, audit_unreadable, explain};
 use policy::keys::KeySet;
 use policy::peer::Peer;
@@ -251,6 +251,10 @@ pub fn named_cas(pairs: &[String]) -> anyhow::Result<NamedCas> {
         let (name, file) = pair.split_once('=').ok_or_else(|| anyhow!("`{pair}` is no NAME=FILE"))?;
         let text = crate::load::read(file.as_ref())?;
         let certificates = crate::pem::certificates(&text).with_context(|| format!("`{file}`"))?;
+        for (index, certificate) in certificates.iter().enumerate() {
+            check_anchor(certificate)
+                .with_context(|| format!("`{file}`: certificate {} vouches for nobody", index + 1))?;
+        }
         named.entry(name.to_owned()).or_default().extend(certificates);
     }
     Ok(named)

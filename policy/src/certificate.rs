@@ -60,20 +60,22 @@ pub enum CertificateFault {
     /// A revocation list of its CA names it, is out of date, or there is none of its issuer.
     #[error("a revocation list names it, or none that is in date covers it")]
     Revoked,
-    /// Its extended key usage is absent or lacks clientAuth.
-    #[error("its extended key usage lacks `clientAuth`")]
+    /// It has no extended key usage.
+    #[error("it has no extended key usage: `clientAuth` is asked for")]
     Usage,
     /// Its key is none with which a caller can sign a handshake here.
-    #[error("its key is no RSA key of 2048 to 8192 bits, no P-256, P-384 or P-521 and no Ed25519 key")]
+    #[error(
+        "its key is none that signs a handshake here: RSA of 2048 to 8192 bits, P-256, P-384, P-521 and Ed25519 do"
+    )]
     Key,
 }
 
 /// Why a CA cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientCaFault {
-    /// A certificate of its own, counted from 1, is no trust anchor.
-    #[error("certificate {0} of it: {1}")]
-    Certificate(usize, AnchorFault),
+    /// A certificate of its own, counted from 1, cannot be read.
+    #[error("certificate {0} of it cannot be read")]
+    Certificate(usize),
     /// One of its revocation lists cannot be used, counted from 1.
     #[error("revocation list {0} of it: {1}")]
     RevocationList(usize, CrlFault),
@@ -93,9 +95,7 @@ impl ClientCa {
     ) -> Result<Self, ClientCaFault> {
         let (mut anchors, mut lives, mut subjects) = (Vec::new(), Vec::new(), Vec::new());
         for (index, certificate) in certificates.iter().enumerate() {
-            let fault = |fault| ClientCaFault::Certificate(index + 1, fault);
-            let malformed = || fault(AnchorFault::Malformed);
-            check_anchor(certificate).map_err(fault)?;
+            let malformed = || ClientCaFault::Certificate(index + 1);
             let anchor = webpki::anchor_from_trusted_cert(certificate).map_err(|_| malformed())?;
             anchors.push(anchor.to_owned());
             lives.push(life_of(certificate).ok_or_else(malformed)?);
@@ -108,9 +108,8 @@ impl ClientCa {
     /// Whether it shares the key of a trust anchor with another: then it would be open whose word a certificate is.
     #[must_use]
     pub fn shares_anchor(&self, other: &Self) -> bool {
-        let key = |anchor: &TrustAnchor| anchor.subject_public_key_info.to_vec();
-        let theirs: Vec<_> = other.anchors.iter().map(key).collect();
-        self.anchors.iter().any(|anchor| theirs.contains(&key(anchor)))
+        let same = |one: &TrustAnchor, two: &TrustAnchor| one.subject_public_key_info == two.subject_public_key_info;
+        self.anchors.iter().any(|ours| other.anchors.iter().any(|theirs| same(ours, theirs)))
     }
 
     /// The certificates that are valid: what has expired vouches for nobody.
@@ -183,7 +182,7 @@ pub fn verify(
     if !for_clients {
         return Err(CertificateFault::Usage);
     }
-    if !anchor::is_handshake_key(parsed.public_key().raw) {
+    if !anchor::is_handshake_key(parsed.public_key()) {
         return Err(CertificateFault::Key);
     }
     Ok(identity(&parsed, end_entity, ca, trust_domain))

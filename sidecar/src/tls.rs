@@ -7,7 +7,7 @@ mod certificate;
 mod folder;
 mod verifier;
 
-pub use certificate::{CertificateError, CurrentCertificate, ServerCertificate, certificates_in};
+pub use certificate::{CertificateError, CurrentCertificate, ServerCertificate, authorities_in};
 pub use folder::CertificateFolder;
 pub(crate) use verifier::{Demand, PeerVerifier};
 

@@ -91,7 +91,12 @@ fn taken_as_verified(pem: &str, cas: &[ClientCa], tls: &Tls) -> anyhow::Result<P
     let leaf = chain.first().context("no certificate")?;
     let issuer = policy::certificate::issuer_of(chain.last().unwrap_or(leaf));
     let signed = |ca: &&ClientCa| issuer.as_ref().is_some_and(|issuer| ca.subjects().contains(issuer));
-    let ca = cas.iter().find(signed).or(cas.first()).context("the policy has no CA")?;
+    // One whose certificates are in no file may have signed it.
+    let unknown = |ca: &&ClientCa| ca.subjects().is_empty();
+    let ca = cas.iter().find(signed).or(cas.iter().find(unknown));
+    let ca = ca.context(
+        "no CA of the policy issued `peer.certificate`: send its issuer along, or give a `peer.identity` with its `ca`",
+    )?;
     let named = policy::certificate::names_of(leaf, ca, &tls.trust_domain);
     named.map_err(|fault| anyhow::anyhow!("`peer.certificate`: {fault}"))
 }

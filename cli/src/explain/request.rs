@@ -151,19 +151,40 @@ pub(super) struct Head {
     pub(super) headers: HeaderMap,
 }
 
-/// Whether a parser of HTTP/1 knows where the body ends (RFC 9112, section 6.3): hyper refuses a last coding that is not chunked and,
-/// without codings, a length that is no number or two that differ.
-fn is_framed(headers: &HeaderMap) -> bool {
-    if let Some(codings) = headers.get_all(TRANSFER_ENCODING).iter().next_back() {
-        let last = codings.to_str().ok().and_then(|codings| codings.rsplit(',').next());
-        return last.is_some_and(|coding| coding.trim().eq_ignore_ascii_case("chunked"));
+/// Where a body ends, as hyper's parser of HTTP/1 sees it, field by field in their order (RFC 9112, section 6.3).
+#[derive(Default)]
+struct Framing {
+    /// Whether the last coding is chunked, where there are codings.
+    chunked: Option<bool>,
+    length: Option<u64>,
+}
+
+impl Framing {
+    /// The longest length that hyper takes: the two above it mean something else to it.
+    const MOST: u64 = u64::MAX - 2;
+
+    /// Looks at a field; false where the parser passes it over. An error is the status of the parser's refusal.
+    fn look(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, u16> {
+        let text = value.to_str().unwrap_or_default();
+        if name == TRANSFER_ENCODING {
+            let last = text.rsplit(',').next().unwrap_or_default();
+            self.chunked = Some(last.trim().eq_ignore_ascii_case("chunked"));
+        } else if name == CONTENT_LENGTH && self.chunked.is_none() {
+            let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let length: u64 = digits.and_then(|digits| digits.parse().ok()).ok_or(400_u16)?;
+            match self.length.replace(length) {
+                Some(before) => return if before == length { Ok(false) } else { Err(400) },
+                None if length > Self::MOST => return Err(431),
+                None => {}
+            }
+        }
+        Ok(true)
     }
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(|length| {
-        let digits = length.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        digits.and_then(|digits| digits.parse::<u64>().ok())
-    });
-    let Some(first) = lengths.next() else { return true };
-    first.is_some() && lengths.all(|length| length == first)
+
+    /// Whether the end of the body is known.
+    fn is_known(&self) -> bool {
+        self.chunked != Some(false)
+    }
 }
 
 impl Head {
@@ -191,13 +212,15 @@ impl Head {
         }
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| 400_u16)?;
         let uri = Uri::from_maybe_shared(bytes::Bytes::from(target)).map_err(|_| 400_u16)?;
-        let mut headers = HeaderMap::new();
+        let (mut headers, mut framing) = (HeaderMap::new(), Framing::default());
         for (name, value) in fields {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| 400_u16)?;
             let value = HeaderValue::from_bytes(value.trim_matches([' ', '\t']).as_bytes()).map_err(|_| 400_u16)?;
-            headers.try_append(name, value).map_err(|_| 431_u16)?;
+            if framing.look(&name, &value)? {
+                headers.try_append(name, value).map_err(|_| 431_u16)?;
+            }
         }
-        if !is_framed(&headers) {
+        if !framing.is_known() {
             return Err(400);
         }
         Ok(Self { method, uri, headers })

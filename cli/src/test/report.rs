@@ -89,7 +89,11 @@ fn write_failure(out: &mut impl Write, run: &Run, differences: &[String]) -> std
         answer.effect,
         answer.status,
         answer.policy.as_deref().unwrap_or("no policy"),
-        if answer.audit { "; let pass in Audit: expect `{deny: {audit: true}}`" } else { "" }
+        if answer.audit && matches!(run.expect, Expect::Allow(_)) {
+            "; let pass in Audit: expect `{deny: {audit: true}}`"
+        } else {
+            ""
+        }
     )?;
     for check in &answer.checks {
         let mark = if check.pass { "pass" } else { "FAIL" };

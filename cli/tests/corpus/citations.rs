@@ -164,7 +164,7 @@ fn every_sentence_is_shown_by_a_refusal_and_a_grant() {
             None => refused && granted,
             Some(Shown::Refusals) => refused && !granted && !tests.is_empty(),
             Some(Shown::Grants) => granted && !refused && !tests.is_empty(),
-            Some(Shown::Nothing) => (!refused || !granted) && !tests.is_empty(),
+            Some(Shown::Nothing) => !refused && !granted && !tests.is_empty(),
         };
         if !fits {
             faults

@@ -2,7 +2,7 @@
 
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
-use x509_parser::x509::SubjectPublicKeyInfo;
+use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
 /// Why a certificate is no trust anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,18 +48,20 @@ pub fn public_key(der: &[u8]) -> Option<Vec<u8>> {
     Some(certificate.public_key().raw.to_vec())
 }
 
-/// P-521 (RFC 5480, section 2.1.1.1).
-const P521: &str = "1.3.132.0.35";
+/// Whether a handshake can be signed with a key so that it verifies here (RFC 8446, section 4.2.3): the library has an algorithm for
+/// it, and of RSA none below 2048 bits and above 8192.
+pub(super) fn is_handshake_key(key: &SubjectPublicKeyInfo) -> bool {
+    let has_algorithm =
+        webpki::ALL_VERIFICATION_ALGS.iter().any(|known| same_algorithm(&known.public_key_alg_id(), &key.algorithm));
+    has_algorithm && !matches!(key.parsed(), Ok(PublicKey::RSA(rsa)) if !(2048..=8192).contains(&rsa.key_size()))
+}
 
-/// Whether a TLS handshake can be signed with a key (`SubjectPublicKeyInfo`, DER) so that it verifies here: [`is_sound_key`], or P-521
-/// (RFC 8446, section 4.2.3).
-#[must_use]
-pub(super) fn is_handshake_key(der: &[u8]) -> bool {
-    is_sound_key(der)
-        || SubjectPublicKeyInfo::from_der(der).is_ok_and(|(_, key)| {
-            let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
-            matches!(key.parsed(), Ok(PublicKey::EC(_))) && curve.is_some_and(|curve| curve.to_id_string() == P521)
-        })
+/// Whether an algorithm is the one whose content (without tag and length) is known.
+pub(super) fn same_algorithm(known: &[u8], algorithm: &AlgorithmIdentifier) -> bool {
+    // As a sequence (X.690, 8.1.3.4): what stands there is always shorter than 128 bytes.
+    let Some(length) = u8::try_from(known.len()).ok().filter(|length| *length < 0x80) else { return false };
+    let der = [&[0x30, length], known].concat();
+    AlgorithmIdentifier::from_der(&der).is_ok_and(|(_, known)| known == *algorithm)
 }
 
 /// Whether a public key (`SubjectPublicKeyInfo`, DER) is strong and of a kind that certificates may have: an RSA key of 2048

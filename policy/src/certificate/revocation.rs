@@ -1,5 +1,6 @@
 //! Certificate revocation lists (RFC 5280, section 5): of the leaf, in date, and of its own issuer.
 
+use super::anchor::same_algorithm;
 use super::{CertificateFault, ClientCaFault, Life, SIGNATURE_ALGORITHMS};
 use std::time::Duration;
 use webpki::{
@@ -71,13 +72,7 @@ impl List {
 /// Whether a signature of this algorithm can be verified. Where it cannot, verification of a chain may end with another fault of
 /// another path, and a list that names the leaf would pass for one that says nothing.
 fn is_taken(algorithm: &AlgorithmIdentifier) -> bool {
-    SIGNATURE_ALGORITHMS.iter().any(|taken| {
-        let content = taken.signature_alg_id();
-        // As a sequence (X.690, 8.1.3.4): what stands there is always shorter than 128 bytes.
-        let Some(length) = u8::try_from(content.len()).ok().filter(|length| *length < 0x80) else { return false };
-        let der = [&[0x30, length], content.as_ref()].concat();
-        AlgorithmIdentifier::from_der(&der).is_ok_and(|(_, taken)| taken == *algorithm)
-    })
+    SIGNATURE_ALGORITHMS.iter().any(|taken| same_algorithm(&taken.signature_alg_id(), algorithm))
 }
 
 /// The lists of one CA.

@@ -5,7 +5,7 @@ use rustls_pki_types::CertificateDer;
 use sidecar::limits::{DRAIN_DELAY, DRAIN_DELAY_MOST};
 use sidecar::settings::PortSettings;
 use sidecar::source::file;
-use sidecar::tls::{CurrentCertificate, certificates_in};
+use sidecar::tls::{CurrentCertificate, authorities_in};
 use sidecar::{AccessLog, DrainTimes, Limits, ServerCertificate, Settings, State, settings};
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -112,7 +112,7 @@ fn read(snapshot: PathBuf, arguments: Arguments, faults: &mut Vec<String>) -> Op
         _ => Some(CurrentCertificate::default()),
     };
     let built_in_ca =
-        arguments.client_ca.map_or(Some(Vec::new()), |path| noted("--client-ca", certificates_in(&path), faults));
+        arguments.client_ca.map_or(Some(Vec::new()), |path| noted("--client-ca", authorities_in(&path), faults));
     let delay = arguments.drain_delay.map_or(Some(DRAIN_DELAY), |text| drain_delay(&text, faults));
     let (workers, admin) = (workers?, admin.map_or(Some(None), |admin| admin.map(Some))?);
     let port = PortSettings { port: 0, listen: vec![listen?], upstream: upstream? };

@@ -41,9 +41,6 @@ impl ClientCas {
             let built_in = ca.certificates.is_none();
             let usable = ClientCa::new(&ca.name, built_in, &certificates, &ca.crls)
                 .map_err(|source| ApplyError::ClientCa { name: ca.name.to_string(), source })?;
-            if let Some(other) = made.cas.iter().find(|other| usable.shares_anchor(other)) {
-                return Err(ApplyError::SharedAnchor { name: ca.name.to_string(), other: other.name().to_owned() });
-            }
             made.hints.extend(usable.subjects().iter().cloned().map(DistinguishedName::from));
             made.cas.push(usable);
             made.source.push(Source { name: ca.name.clone(), built_in, certificates, crls: ca.crls.clone() });

@@ -48,14 +48,6 @@ pub enum ApplyError {
         /// What is wrong with it.
         source: ClientCaFault,
     },
-    /// One authority under two names: it would be open whose word a certificate is.
-    #[error("CA `{name}` holds a trust anchor of CA `{other}`: one authority cannot stand under two names")]
-    SharedAnchor {
-        /// The name of the later one in the policy.
-        name: String,
-        /// The name of the earlier one.
-        other: String,
-    },
     /// Client certificates are demanded and nobody can vouch for one.
     #[error(
         "`tls.mode: Mutual`, and no certificate of any client CA is there: give the built-in CA's with `--client-ca`"

@@ -2,6 +2,7 @@
 
 use super::provider;
 use arc_swap::ArcSwapOption;
+use policy::certificate::{AnchorFault, check_anchor};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
@@ -57,6 +58,16 @@ pub enum CertificateError {
     /// A file without a certificate.
     #[error("`{}` holds no certificate", .0.display())]
     Empty(PathBuf),
+    /// A certificate that may not vouch for others.
+    #[error("certificate {number} in `{}` is that of no authority", path.display())]
+    Authority {
+        /// Which file.
+        path: PathBuf,
+        /// Which certificate in it, from 1.
+        number: usize,
+        /// Why.
+        source: AnchorFault,
+    },
     /// A chain or key that cannot be used, or that do not belong together.
     #[error("certificate and key cannot be used together")]
     Pair(#[from] rustls::Error),
@@ -83,11 +94,24 @@ impl ServerCertificate {
     }
 }
 
+/// The certificates of authorities in a PEM file, at least one.
+///
+/// # Errors
+/// Where the file cannot be read, holds none, or one that may not vouch for others.
+pub fn authorities_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let certificates = certificates_in(path)?;
+    for (index, certificate) in certificates.iter().enumerate() {
+        let fault = |source| CertificateError::Authority { path: path.to_owned(), number: index + 1, source };
+        check_anchor(certificate).map_err(fault)?;
+    }
+    Ok(certificates)
+}
+
 /// The certificates in a PEM file, at least one.
 ///
 /// # Errors
 /// Where the file cannot be read or holds none.
-pub fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let fault = |source| CertificateError::File { path: path.to_owned(), source };
     let certificates =
         CertificateDer::pem_file_iter(path).map_err(fault)?.collect::<Result<Vec<_>, _>>().map_err(fault)?;

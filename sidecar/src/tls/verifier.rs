@@ -47,8 +47,8 @@ impl PeerVerifier {
         self.possessed.get().is_some()
     }
 
-    /// A signature of the handshake (RFC 8446, section 4.4.3). Under a policy in Audit a certificate that proves nothing may have a
-    /// key that we cannot use.
+    /// A signature of the handshake (RFC 8446, section 4.4.3). Under a policy in Audit nobody is kept out by a certificate that proves
+    /// nothing, whatever is wrong with the signature; but nobody is ever known by it.
     fn signed(&self, verified: Result<HandshakeSignatureValid, Error>) -> Result<HandshakeSignatureValid, Error> {
         match verified {
             Err(_) if !self.demand.proof && self.proven.get().is_none() => Ok(HandshakeSignatureValid::assertion()),

@@ -53,6 +53,21 @@ fn all_faults_are_told_at_once() {
     }
 }
 
+#[test]
+fn what_vouches_for_nobody_is_no_client_ca() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Ca::new("cluster");
+    let (ours, leaf) = (pem("CERTIFICATE", &ca.certificate), pem("CERTIFICATE", &ca.server().certificate));
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, ours + &leaf).unwrap();
+    let mut command = sidecar();
+    command.args(["--snapshot", "/nowhere", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:9", "--client-ca"]);
+    let output = command.arg(&file).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("certificate 2 in `") && text.contains("not the certificate of a CA"), "{text}");
+}
+
 /// A policy without TLS needs no certificate, and one with TLS is not ready without.
 #[tokio::test]
 async fn only_plaintext_goes_without_a_certificate() {

@@ -100,28 +100,6 @@ async fn audit_refuses_nothing_and_keeps_identity_honest() {
     assert_eq!(stranger.get("/open/x", &[("x-large", &large)]).await.status, 431, "limits hold");
 }
 
-/// The certificates of the built-in CA are in no policy, so that only the proxy can see it.
-#[tokio::test]
-async fn the_built_in_authority_stands_under_no_second_name() {
-    let app = App::start().await;
-    let proxy = Fixture::start(TlsMode::Mutual, app.address);
-    let twice = with(TlsMode::Mutual, |body| {
-        body.tls.client_cas.push(ClientCa {
-            name: "partner".into(),
-            built_in: false,
-            certificates: vec![STANDARD.encode(&proxy.ca.certificate)],
-            crls: Vec::new(),
-        });
-    });
-    let built_in = std::slice::from_ref(&proxy.ca.certificate);
-    let refused = proxy.state.apply(&snapshot(&twice, &proxy.signer.jwks()), built_in).unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "CA `partner` holds a trust anchor of CA `cluster`: one authority cannot stand under two names"
-    );
-    assert_eq!(proxy.client().get("/internal", &[]).await.status, 200, "the last good policy holds");
-}
-
 /// In Audit nobody is kept out by a certificate, and nobody is known by one whose key he did not show to hold: then or later.
 #[tokio::test]
 async fn in_audit_a_certificate_that_cannot_be_used_is_nobodys() {

@@ -144,7 +144,7 @@ fn run_explain(args: ExplainArgs, out: &mut impl Write) -> anyhow::Result<Exit> 
     let judge = Judge::new(policies, &named_cas(&args.client_ca)?)?;
     write_diagnostics(&mut std::io::stderr(), &warnings)?;
     let Some(requests) = &args.requests else {
-        let mut answer = explain::handshaken(judge.answer(&single(&args)?)?)?;
+        let mut answer = judge.answer(&single(&args)?)?.map_err(explain::no_handshake)?;
         if args.redact {
             answer.redact();
         }

@@ -233,12 +233,9 @@ impl Authenticate for Witness<'_> {
     }
 }
 
-/// The answer, where there is one.
-///
-/// # Errors
-/// Where the handshake fails: then there is no request to explain.
-pub fn handshaken(outcome: Outcome) -> anyhow::Result<Answer> {
-    outcome.map_err(|fault| anyhow!("the TLS handshake would fail for the client's certificate: {fault}"))
+/// What people are told where the handshake fails: then there is no request to decide about.
+pub(crate) fn no_handshake(fault: CertificateFault) -> anyhow::Error {
+    anyhow!("the TLS handshake would fail for the client's certificate: {fault}")
 }
 
 /// Reads `NAME=FILE` pairs of `--client-ca`.

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::field;
 
-use super::{Judge, Request, handshaken};
+use super::{Judge, Request, no_handshake};
 
 /// How many lines were answered, and how many were no requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,5 +70,5 @@ fn answer(judge: &Judge, line: &[u8]) -> anyhow::Result<super::Answer> {
     let mut line = serde_json::Deserializer::from_slice(line);
     let request: Request = field::read(&mut line).map_err(|fault| anyhow::anyhow!("not a request: {}", fault.text))?;
     line.end().context("not a request")?;
-    handshaken(judge.answer(&request)?)
+    judge.answer(&request)?.map_err(no_handshake)
 }

@@ -10,7 +10,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Case;
-use crate::explain::{Answer, Outcome};
+use crate::explain::{Answer, Outcome, no_handshake};
 
 /// The expected decision: a word, or what else it must have.
 #[derive(Clone, Debug, Serialize)]
@@ -219,7 +219,7 @@ pub fn differences(case: &Case, outcome: &Outcome) -> Vec<String> {
     let mut found = Differences(Vec::new());
     match (&case.expect, outcome) {
         (Expect::Unverified(wanted), Err(fault)) => found.compare("unverified", *wanted, &Fault::from(*fault)),
-        (_, Err(fault)) => found.0.push(format!("the TLS handshake would fail for the client's certificate: {fault}")),
+        (_, Err(fault)) => found.0.push(no_handshake(*fault).to_string()),
         (_, Ok(answer)) => answer_differences(&mut found, case, answer),
     }
     found.0

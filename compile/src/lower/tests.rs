@@ -823,21 +823,26 @@ fn a_bare_name_of_a_service_is_no_caller() {
     assert!(with("- {ca: partner, dns: web}").is_empty());
 }
 
+/// A list that names nobody, from 2020 until the first day of a year, in PEM.
+fn revocation_list(issuer: &rcgen::CertifiedIssuer<'_, KeyPair>, until: i32) -> String {
+    let params = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2020, 1, 1),
+        next_update: rcgen::date_time_ymd(until, 1, 1),
+        crl_number: 1_u64.into(),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    params.signed_by(issuer).unwrap().pem().unwrap()
+}
+
 #[test]
 fn a_revocation_list_that_cannot_be_used_is_refused_with_its_cure() {
     let list = |algorithm| {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = rcgen::CertifiedIssuer::self_signed(params, KeyPair::generate_for(algorithm).unwrap()).unwrap();
-        let params = rcgen::CertificateRevocationListParams {
-            this_update: rcgen::date_time_ymd(2020, 1, 1),
-            next_update: rcgen::date_time_ymd(2040, 1, 1),
-            crl_number: 1_u64.into(),
-            issuing_distribution_point: None,
-            revoked_certs: Vec::new(),
-            key_identifier_method: rcgen::KeyIdMethod::Sha256,
-        };
-        params.signed_by(&issuer).unwrap().pem().unwrap()
+        revocation_list(&issuer, 2040)
     };
     let text = POLICY.replacen("key: ca.crt}", "key: ca.crt, crl: {configMapName: crl, key: list}}", 1);
     let partner = &authority(&key());
@@ -873,17 +878,7 @@ fn what_has_expired_or_covers_nothing_is_told() {
         rcgen::CertifiedIssuer::self_signed(params, key()).unwrap()
     };
     let (one, other) = (issuer("one"), issuer("other"));
-    let list = |until| {
-        let params = rcgen::CertificateRevocationListParams {
-            this_update: at(2020),
-            next_update: at(until),
-            crl_number: 1_u64.into(),
-            issuing_distribution_point: None,
-            revoked_certs: Vec::new(),
-            key_identifier_method: rcgen::KeyIdMethod::Sha256,
-        };
-        params.signed_by(&one).unwrap().pem().unwrap()
-    };
+    let list = |until| revocation_list(&one, until);
     let text = POLICY.replacen("key: ca.crt}", "key: ca.crt, crl: {configMapName: crl, key: list}}", 1);
     let found = |bundle: &str, list: &str, now| {
         let maps = config_maps(&[("partner", "ca.crt", bundle), ("crl", "list", list), ("keys", "jwks", KEYS)]);

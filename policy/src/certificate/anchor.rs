@@ -1,5 +1,6 @@
 //! Whether a certificate may vouch for others at all (RFC 5280, section 4.2.1).
 
+use x509_parser::asn1_rs::{Any, Oid};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
@@ -56,12 +57,11 @@ pub(super) fn is_handshake_key(key: &SubjectPublicKeyInfo) -> bool {
     has_algorithm && !matches!(key.parsed(), Ok(PublicKey::RSA(rsa)) if !(2048..=8192).contains(&rsa.key_size()))
 }
 
-/// Whether an algorithm is the one whose content (without tag and length) is known.
+/// Whether an algorithm is the one whose content (DER without tag and length of the sequence, RFC 5280, section 4.1.1.2) is known.
 pub(super) fn same_algorithm(known: &[u8], algorithm: &AlgorithmIdentifier) -> bool {
-    // As a sequence (X.690, 8.1.3.4): what stands there is always shorter than 128 bytes.
-    let Some(length) = u8::try_from(known.len()).ok().filter(|length| *length < 0x80) else { return false };
-    let der = [&[0x30, length], known].concat();
-    AlgorithmIdentifier::from_der(&der).is_ok_and(|(_, known)| known == *algorithm)
+    let Ok((parameters, oid)) = Oid::from_der(known) else { return false };
+    let parameters = (!parameters.is_empty()).then(|| Any::from_der(parameters).map(|(_, parameters)| parameters));
+    oid == algorithm.algorithm && parameters.transpose().is_ok_and(|parameters| parameters == algorithm.parameters)
 }
 
 /// Whether a public key (`SubjectPublicKeyInfo`, DER) is strong and of a kind that certificates may have: an RSA key of 2048

@@ -20,6 +20,9 @@ const ODD_KEYS: [&str; 2] = [
     "MIIBETCBt6ADAgECAgECMAoGCCqGSM49BAMCMAwxCjAIBgNVBAMMAXIwIBcNMjAwMTAxMDAwMDAwWhgPMjEwMDAxMDEwMDAwMDBaMAAwVjAQBgcqhkjOPQIBBgUrgQQACgNCAATxocvABo5XZv6xO/1dIOL6oglgRXlm1GPcArnRvQYvvKAEKR9bHroBBzqQWBGUb4oL5MmWfT2mUlvG+ZpyAAw+oxcwFTATBgNVHSUEDDAKBggrBgEFBQcDAjAKBggqhkjOPQQDAgNJADBGAiEAxMPXrsy8YaVqyNEKwYNL7iAANqQGDZ1b1jqn5Y4+o08CIQCciuC3WvioXiRK/cEGt8tY8OEou9mE6q740AMsM0nIHw==",
 ];
 
+/// A revocation list of certificates of users alone (RFC 5280, section 5.2.5).
+const PARTIAL: &str = "MIG1MF4CAQEwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBchcNMjAwMTAxMDAwMDAwWhgPMjEwMDAxMDEwMDAwMDBaoB8wHTAPBgNVHRwBAf8EBTADgQH/MAoGA1UdFAQDAgEBMAoGCCqGSM49BAMCA0cAMEQCID2n/u+3C3VPVjPvJejvC5UHxm6yRQwC1iNYC49BtDQNAiBDVXkOcoTKu/M2zcdytxBC7qvDySEAAfAI5BhSbO2LdQ==";
+
 /// Seconds of a year's first day, counted from 1970.
 fn year(year: i32) -> Duration {
     Duration::from_secs(date_time_ymd(year, 1, 1).unix_timestamp().try_into().unwrap())
@@ -449,6 +452,7 @@ fn revocation_lists_cover_the_leaf_and_must_be_in_date() {
     );
     assert!([unknown, vec![0x30]].iter().all(|bad| ClientCa::new("x", false, &[], std::slice::from_ref(bad)).is_err()));
     assert_eq!((check_crl(&[0x30]), check_crl(&old)), (Err(CrlFault::Malformed), Ok(())));
+    assert_eq!(check_crl(&STANDARD.decode(PARTIAL).unwrap()), Err(CrlFault::Scope));
 }
 
 #[test]

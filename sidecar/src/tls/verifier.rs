@@ -9,6 +9,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// What a handshake needs from the caller.
@@ -29,12 +30,12 @@ pub(crate) struct PeerVerifier {
     clock: Clock,
     proven: OnceLock<PeerCertificate>,
     /// That whoever sent the certificate holds its key.
-    possessed: OnceLock<()>,
+    possessed: AtomicBool,
 }
 
 impl PeerVerifier {
     pub(super) fn new(cas: Arc<ClientCas>, demand: Demand, provider: Arc<CryptoProvider>, clock: Clock) -> Self {
-        Self { cas, demand, provider, clock, proven: OnceLock::new(), possessed: OnceLock::new() }
+        Self { cas, demand, provider, clock, proven: OnceLock::new(), possessed: AtomicBool::new(false) }
     }
 
     /// What the certificate proves; to be asked only after the handshake, which proves that the caller holds its key.
@@ -44,7 +45,7 @@ impl PeerVerifier {
 
     /// Whether the caller has shown that it holds the key of the certificate. Without that nobody may ever be known by it.
     pub(crate) fn is_possessed(&self) -> bool {
-        self.possessed.get().is_some()
+        self.possessed.load(Ordering::Relaxed)
     }
 
     /// A signature of the handshake (RFC 8446, section 4.4.3). Under a policy in Audit nobody is kept out by a certificate that proves
@@ -53,7 +54,7 @@ impl PeerVerifier {
         match verified {
             Err(_) if !self.demand.proof && self.proven.get().is_none() => Ok(HandshakeSignatureValid::assertion()),
             Ok(valid) => {
-                self.possessed.get_or_init(|| ());
+                self.possessed.store(true, Ordering::Relaxed);
                 Ok(valid)
             }
             refused => refused,
